@@ -1,0 +1,158 @@
+# Waybill. `make` builds; `make demo` shows; `make test` tests; `make help` lists the rest.
+#
+#   make SAN=address,undefined …   the same with sanitizers, in a build folder of its own
+#   make CC=clang …                with another compiler
+
+CC        ?= cc
+PREFIX    ?= /usr/local
+PYTHON    ?= $(firstword $(wildcard /usr/bin/python3) python3)
+PKGCONFIG ?= pkg-config
+SAN       ?=
+comma     := ,
+B         := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
+
+OPT       ?= $(if $(SAN),-O1 -fno-omit-frame-pointer,-O2)
+WARN      := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings
+CPPFLAGS  += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Iinclude -Isrc
+CFLAGS    += -std=c11 -g $(OPT) $(WARN) -fno-strict-aliasing -fstack-protector-strong -pthread
+LDFLAGS   += -pthread
+LDLIBS    += -lcrypto
+ifneq ($(SAN),)
+CFLAGS    += -fsanitize=$(SAN) -fno-sanitize-recover=all
+LDFLAGS   += -fsanitize=$(SAN)
+else
+CFLAGS    += -fPIE
+LDFLAGS   += -pie -Wl,-z,relro,-z,now
+endif
+
+# libedit is optional: without it `talk` reads lines without editing.
+HAVE_LIBEDIT := $(shell $(PKGCONFIG) --exists libedit 2>/dev/null && echo 1)
+ifeq ($(HAVE_LIBEDIT),1)
+CPPFLAGS  += -DHAVE_LIBEDIT
+CLI_LIBS  := $(shell $(PKGCONFIG) --libs libedit)
+endif
+
+LIB_SRC   := $(sort $(foreach d,base wire session keys sys transport conn job service app,$(wildcard src/$(d)/*.c)))
+CLI_SRC   := $(sort $(wildcard src/cli/*.c))
+LAB_SRC   := $(sort $(wildcard lab/*.c))
+UNIT_SRC  := $(sort $(wildcard tests/unit/*/test_*.c tests/conformance/test_*.c tests/sim/test_*.c))
+FUZZ_SRC  := $(sort $(wildcard fuzz/fuzz_*.c))
+BENCH_SRC := $(sort $(wildcard bench/bench_*.c))
+HELP_SRC  := $(sort $(wildcard tests/support/*.c))
+BENCH_HELP := $(sort $(wildcard bench/support/*.c))
+
+obj        = $(patsubst %.c,$(B)/obj/%.o,$(1))
+LIB       := $(B)/libwaybill.a
+BIN       := $(B)/waybill
+UNIT_BIN  := $(patsubst tests/%.c,$(B)/tests/%,$(UNIT_SRC))
+FUZZ_BIN  := $(patsubst fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SRC))
+BENCH_BIN := $(patsubst bench/%.c,$(B)/bench/%,$(BENCH_SRC))
+
+# One short line a file; V=1 shows the commands.
+ifneq ($(V),1)
+Q     := @
+say    = @echo '  $(1) $@'
+endif
+
+.DEFAULT_GOAL := all
+.PHONY: all deps-build deps-test demo test bench tidy fuzz install clean help
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+all: $(LIB)
+
+$(B)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(LIB): $(call obj,$(LIB_SRC))
+	@mkdir -p $(@D)
+	$(call say,AR)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(BIN): $(call obj,$(CLI_SRC) $(LAB_SRC)) $(LIB)
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) $^ $(CLI_LIBS) $(LDLIBS) -o $@
+
+$(B)/tests/%: $(B)/obj/tests/%.o $(call obj,$(HELP_SRC)) $(LIB)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka -ljansson $(LDLIBS) -o $@
+
+# The lab, in a room beside src/. Its learners' programs are built in as they are (.incbin).
+$(call obj,$(LAB_SRC) $(wildcard tests/unit/lab/*.c) src/cli/cmd_lab.c): CPPFLAGS += -I.
+$(call obj,lab/code.c): $(wildcard lab/code/*)
+
+$(B)/tests/unit/lab/%: $(B)/obj/tests/unit/lab/%.o $(call obj,$(LAB_SRC)) $(LIB)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka $(LDLIBS) -o $@
+
+# A fuzz target with a main that replays files: what CI runs over the corpus, with any compiler.
+$(B)/fuzz/%: $(B)/obj/fuzz/%.o $(B)/obj/fuzz/replay.o $(LIB)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LDFLAGS) $^ -ljansson $(LDLIBS) -o $@
+
+$(B)/bench/%: $(B)/obj/bench/%.o $(call obj,$(BENCH_HELP)) $(LIB)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -lm -o $@
+
+$(B)/examples/%: $(B)/obj/examples/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+deps-build:
+	@tools/deps build
+deps-test:
+	@tools/deps build test
+
+demo: deps-build
+	@$(MAKE) --no-print-directory all $(B)/examples/glue
+	@tools/demo $(BIN) $(B)/examples/glue
+
+test: deps-test
+	@$(MAKE) --no-print-directory all test-programs
+	@tools/run-tests $(B)
+
+.PHONY: test-programs bench-programs
+test-programs: $(UNIT_BIN) $(FUZZ_BIN)
+bench-programs: $(BENCH_BIN) $(BIN)
+
+bench: deps-build
+	@$(MAKE) --no-print-directory bench-programs
+	@bench/run $(B)
+
+tidy: deps-test
+	@tools/tidy
+
+# Real fuzzing (clang only): make fuzz FUZZ=header SECONDS=60
+FUZZ    ?= header
+SECONDS ?= 60
+fuzz:
+	@tools/deps build fuzz
+	@tools/fuzz $(FUZZ) $(SECONDS)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include/waybill
+	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/waybill
+	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/libwaybill.a
+	install -m 644 include/waybill/*.h $(DESTDIR)$(PREFIX)/include/waybill/
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make            build/waybill and build/libwaybill.a'
+	@echo 'make demo       see it work'
+	@echo 'make test       every test; SAN=address,undefined or SAN=thread for sanitizers'
+	@echo 'make bench      speed, side by side with the bare kernel'
+	@echo 'make tidy       layers, function length, banned calls'
+	@echo 'make fuzz       FUZZ=header SECONDS=60 (clang)'
+	@echo 'make install    PREFIX=/usr/local DESTDIR='
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
