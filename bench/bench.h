@@ -1,0 +1,106 @@
+/* What the benchmark programs share: servers to measure, load generators, order statistics.
+ *
+ * All of it is for measuring only: whatever goes wrong ends the program with one line that says
+ * what. */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+	BENCH_FRAME_BYTES = 64,
+	BENCH_EVENTS = 512, /* taken by one epoll_wait */
+	BENCH_BUFFER_BYTES = 65536,
+	BENCH_DATAGRAMS = 64, /* taken by one recvmmsg */
+	BENCH_DATAGRAM_BYTES = 65507,
+};
+
+/* support/base.c */
+
+/* Says what failed, with errno's text where errno is set, and exits 1. */
+_Noreturn void bench_die(const char *what);
+void *bench_alloc(size_t count, size_t bytes); /* zeroed; never NULL */
+uint64_t bench_now_ns(void);                   /* CLOCK_MONOTONIC */
+
+/* A frame that begins with its owner's and its own number, and the reply that must come back. */
+void bench_frame_fill(uint8_t *frame, uint8_t *reply, unsigned owner, unsigned number, bool upper);
+
+/* Lifts the soft limit of open files to the hard one; false if that is below `wanted`. */
+bool bench_files_allow(unsigned wanted);
+
+/* The value below which `share` (0 … 1) of the values lie; interpolates. Leaves values unsorted. */
+double bench_quantile(const double *values, size_t count, double share);
+
+/* What the processors did up to now, in clock ticks. */
+struct bench_usage {
+	double machine; /* all work of all processors */
+	double own;     /* ours, and that of children already reaped */
+	double elapsed; /* what all processors together could have done */
+};
+
+void bench_usage_read(struct bench_usage *usage);
+
+/* The share (0 … 1) of the machine that went to the work of others since then. */
+double bench_usage_others(const struct bench_usage *since);
+
+/* support/server.c */
+
+struct bench_server {
+	pid_t pid;
+	uint16_t port;
+};
+
+/* Starts argv and waits for its line `listening URI` on stderr, whose port it keeps; everything
+ * else that the server says goes to our stderr. cpu: where it may run, -1 for anywhere. It is
+ * started with the limit of open files that this program was started with. */
+void bench_server_open(struct bench_server *server, const char *const *argv, int cpu);
+void bench_server_close(struct bench_server *server); /* ends it and reaps it */
+
+uint64_t bench_server_cpu_ns(const struct bench_server *server);
+uint64_t bench_server_rss_bytes(const struct bench_server *server);
+
+/* A blocking connection to the server, with TCP_NODELAY. */
+int bench_dial(uint16_t port, int type);
+
+/* Closes with a reset, so that thousands of closed connections leave no TIME_WAIT behind. */
+void bench_hang_up(int fd);
+
+/* support/load_tcp.c */
+
+/* Connections that each keep `depth` frames in flight. Every frame carries its connection's and its
+ * own number, and every reply is compared whole. */
+struct bench_tcp_load;
+
+/* upper: replies come upper-cased; else as they were sent. */
+struct bench_tcp_load *bench_tcp_load_new(uint16_t port, unsigned connections, unsigned depth,
+					  bool upper);
+void bench_tcp_load_free(struct bench_tcp_load *load);
+
+/* Runs for `window_ms`, then waits until nothing is in flight. Returns replies per second. */
+double bench_tcp_load_run(struct bench_tcp_load *load, unsigned window_ms);
+
+/* support/load_udp.c */
+
+/* One socket that keeps a window of datagrams in flight, and sends afresh what got lost. */
+struct bench_udp_load;
+
+struct bench_udp_load *bench_udp_load_new(uint16_t port, unsigned window, bool upper);
+void bench_udp_load_free(struct bench_udp_load *load);
+double bench_udp_load_run(struct bench_udp_load *load, unsigned window_ms);
+
+/* support/command.c */
+
+/* Runs `/bin/sh -c true` here, with the attributes that the daemon gives its commands: the floor.
+ * Returns nanoseconds from the first system call to the reaped child. */
+uint64_t bench_command_here_ns(void);
+
+/* One `true` through an open exec-header connection: request to last byte of the reply. */
+uint64_t bench_command_there_ns(int fd);
+
+/* Has the daemon run an echo and compares what comes back. */
+void bench_command_check(int fd);
+
+#endif

@@ -1,0 +1,14 @@
+/* libwaybill: everything public, in one include. */
+#ifndef WAYBILL_WAYBILL_H
+#define WAYBILL_WAYBILL_H
+
+#define WB_VERSION "0.1.0"
+
+#include "waybill/digest.h"
+#include "waybill/err.h"
+#include "waybill/header.h"
+#include "waybill/length.h"
+#include "waybill/limits.h"
+#include "waybill/parcel.h"
+
+#endif

@@ -1,0 +1,14 @@
+/* The documented defaults of everything that a peer can make grow. */
+#include "waybill/limits.h"
+
+const struct wb_limits wb_limits_default = {
+	.connections = 16384,
+	.commands = 512,
+	.command_bytes = 65536,
+	.command_silence_ms = 20,
+	.spool_memory_bytes = 65536,
+	.output_bytes = UINT64_C(1) << 30,
+	.spool_bytes = UINT64_C(4) << 30,
+	.held_open_ms = 1000,
+	.header_ms = 10000,
+};
