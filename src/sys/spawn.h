@@ -1,0 +1,55 @@
+/* Starting commands: posix_spawn, a pidfd, and nothing of ours inherited. */
+#ifndef WBI_SPAWN_H
+#define WBI_SPAWN_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "waybill/err.h"
+
+struct wbi_spawn {
+	const char *path;     /* absolute, or a name looked up in PATH when search is set */
+	char *const *argv;    /* NULL-terminated */
+	char *const *envp;    /* NULL: the daemon's own */
+	bool search;          /* posix_spawnp */
+	int stdio[3];         /* become 0, 1, 2; each open and >= 0, in any order, even equal */
+	unsigned long nofile; /* soft limit of open files in the command; 0: as it is */
+};
+
+/* A child that has not been reaped; pid is 0 and pidfd is -1 once it has been. */
+struct wbi_process {
+	pid_t pid;
+	int pidfd; /* readable when the process has ended; close-on-exec */
+};
+
+/* Starts a process in a session and a group of its own (setsid), all signals at their defaults and
+ * unblocked, no descriptor but 0, 1, 2.
+ * Returns WB_OK, or WB_ERR_SYSTEM with the errno of what failed (ENOENT, EACCES, EAGAIN, …; no
+ * process is left). Blocks until the child has exec'd. The caller reaps; SIGCHLD must not be
+ * ignored, for then the kernel reaps first and the outcome is lost. */
+WB_WARN_UNUSED enum wb_err wbi_spawn(const struct wbi_spawn *spawn, struct wbi_process *ret_process,
+				     struct wb_fault *fault);
+
+struct wbi_process_end {
+	bool signaled;
+	bool core;
+	int code; /* exit code, or the signal's number */
+};
+
+/* Reaps an ended process and closes its pidfd. If it is watched, unwatch it first. Does not block.
+ * Returns WB_OK; WB_ERR_TIMEOUT if it still runs (nothing changes); WB_ERR_SYSTEM if somebody else
+ * has reaped it (the pidfd is closed, the outcome unknown). */
+WB_WARN_UNUSED enum wb_err wbi_process_reap(struct wbi_process *process,
+					    struct wbi_process_end *ret_end,
+					    struct wb_fault *fault);
+
+/* Sends a signal to the process's whole group; nothing happens once it is reaped. While the leader
+ * is unreaped its number cannot be given to anybody else, so this hits nobody but the group, even
+ * after the leader's end. What has left the group (setsid, setpgid) is not reached. */
+void wbi_process_kill_group(const struct wbi_process *process, int signal);
+
+/* Waits at most timeout_ms (-1: for ever) for a process that was sent SIGKILL, and reaps it. What
+ * has not ended by then (stuck in the kernel, or not ours to kill) is left to init. Blocks. */
+void wbi_process_bury(struct wbi_process *process, int timeout_ms);
+
+#endif
