@@ -59,7 +59,7 @@ endif
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-all: $(LIB)
+all: $(BIN) $(LIB)
 
 $(B)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)

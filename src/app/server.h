@@ -1,0 +1,48 @@
+/* The daemon: listeners, what they hand their connections to, and an orderly end. */
+#ifndef WBI_SERVER_H
+#define WBI_SERVER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "sys/addr.h"
+#include "waybill/err.h"
+#include "waybill/limits.h"
+
+struct wbi_server; /* opaque, heap */
+
+struct wbi_server_options {
+	struct wb_limits limits;
+	bool insecure_plain;
+	const uid_t *allowed_uids; /* beside the daemon's own; borrowed for _new only */
+	unsigned allowed_uid_count;
+	const char
+		*spool_folder; /* for output that outgrows memory; borrowed for the server's life */
+};
+
+/* Makes a daemon that listens nowhere yet. Raises the soft limit of open files and blocks SIGTERM
+ * and SIGINT, which become its own. */
+WB_WARN_UNUSED enum wb_err wbi_server_new(const struct wbi_server_options *options,
+					  struct wbi_server **ret_server, struct wb_fault *fault);
+
+/* Ends everything: closes connections, kills what still runs, reaps it. NULL is allowed. */
+void wbi_server_free(struct wbi_server *server);
+
+/* Listens at a URI (a name with several addresses: at the first that works).
+ * ret_uri: the URI as given, with its real port. Returns WB_OK, WB_ERR_ARGUMENT (no such service),
+ * WB_ERR_REFUSED (policy), WB_ERR_LIMIT (too many listeners), WB_ERR_SYSTEM. */
+WB_WARN_UNUSED enum wb_err wbi_server_listen(struct wbi_server *server, const struct wbi_uri *uri,
+					     char ret_uri[WBI_URI_TEXT_MAX],
+					     struct wb_fault *fault);
+
+/* The same for a socket that was inherited. service_name: "upper", "exec-length", … On failure
+ * the caller still owns fd. */
+WB_WARN_UNUSED enum wb_err wbi_server_adopt(struct wbi_server *server, int fd,
+					    const char *service_name,
+					    char ret_uri[WBI_URI_TEXT_MAX], struct wb_fault *fault);
+
+/* Serves until SIGTERM or SIGINT and until what was under way has ended, or until the second such
+ * signal. Returns WB_OK, or WB_ERR_SYSTEM if the loop itself fails. */
+WB_WARN_UNUSED enum wb_err wbi_server_run(struct wbi_server *server, struct wb_fault *fault);
+
+#endif

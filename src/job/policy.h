@@ -1,0 +1,32 @@
+/* Who may do what, decided in one place. */
+#ifndef WBI_POLICY_H
+#define WBI_POLICY_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "sys/addr.h"
+#include "sys/peer.h"
+#include "waybill/err.h"
+
+enum { WBI_POLICY_UIDS_MAX = 16 };
+
+struct wbi_policy {
+	uid_t uids[WBI_POLICY_UIDS_MAX]; /* who may call; the daemon's own is the first */
+	unsigned uid_count;
+	bool insecure_plain; /* plain services may listen beyond loopback, and serve whoever comes
+			      */
+	struct wbi_peer_finder *finder; /* NULL where insecure_plain */
+};
+
+/* May a plain service listen here? WB_OK, or WB_ERR_REFUSED with what to do instead. */
+WB_WARN_UNUSED enum wb_err wbi_policy_may_listen(const struct wbi_policy *policy,
+						 const struct wbi_addr *addr,
+						 struct wb_fault *fault);
+
+/* May this accepted TCP connection use a plain service? WB_OK, or WB_ERR_REFUSED or WB_ERR_SYSTEM
+ * with the reason. Protocol: "Who may call". */
+WB_WARN_UNUSED enum wb_err wbi_policy_may_call(const struct wbi_policy *policy, int fd,
+					       struct wb_fault *fault);
+
+#endif

@@ -1,0 +1,37 @@
+/* The refusal of browsers: see browser.h. */
+#include "service/browser.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+static bool is_digit(uint8_t byte)
+{
+	return byte >= '0' && byte <= '9';
+}
+
+static bool ends_in_http_version(const uint8_t *line, size_t bytes)
+{
+	static const char name[] = "HTTP/";
+	enum { VERSION_BYTES = 8 }; /* HTTP/x.y */
+	const uint8_t *version;
+
+	if (bytes < VERSION_BYTES)
+		return false;
+	version = line + bytes - VERSION_BYTES;
+	return memcmp(version, name, sizeof name - 1) == 0 && is_digit(version[5]) &&
+	       version[6] == '.' && is_digit(version[7]);
+}
+
+const char *wbi_browser_check(const uint8_t *data, size_t bytes)
+{
+	const uint8_t *end = memchr(data, '\n', bytes);
+	size_t line_bytes = end != NULL ? (size_t)(end - data) : bytes;
+
+	if (memchr(data, '\0', bytes) != NULL)
+		return "refused: the input holds a NUL, so it is no shell command (TLS?)";
+	if (line_bytes > 0 && data[line_bytes - 1] == '\r')
+		line_bytes--;
+	if (ends_in_http_version(data, line_bytes))
+		return "refused: an HTTP request is no shell command";
+	return NULL;
+}

@@ -1,0 +1,374 @@
+/* exec-length and exec-header: a shell command in, its output out, for peers that know nothing of
+ * Waybill. Protocol: "Plain services".
+ *
+ * One connection runs one command at a time:
+ *
+ *   IDLE ──input──▶ GATHERING ──silence──▶ RUNNING ──ended──▶ DIGESTING ──▶ REPLYING ──▶ IDLE
+ *     └──a short read───────────────────────▲                                  └─last──▶ closed
+ *
+ * (exec-length has no digest and goes from RUNNING to REPLYING.) */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "service/browser.h"
+#include "service/reply.h"
+#include "service/service.h"
+
+enum {
+	SHORT_READ = 1024,        /* a read below this is one command */
+	DIGEST_STEP = 256 * 1024, /* of output a turn: some 0.4 ms of md5 */
+	SEND_STEPS = 16,          /* writes a turn, so that one big reply holds up nobody */
+};
+
+enum exec_state { EXEC_IDLE, EXEC_GATHERING, EXEC_RUNNING, EXEC_DIGESTING, EXEC_REPLYING };
+
+struct exec_conn {
+	struct wbi_plain plain;
+	struct wbi_service_env *env;
+	struct wbi_buf command; /* while GATHERING */
+	struct exec_call *call; /* from RUNNING to REPLYING; NULL otherwise */
+	enum exec_state state;
+	enum wbi_reply_framing framing;
+	bool last; /* the peer will send no more, or may not: close after the reply */
+};
+
+/* One command and its reply. */
+struct exec_call {
+	struct exec_conn *exec;
+	struct wbi_job *job; /* NULL where the reply is a message only */
+	struct wbi_reply reply;
+	struct wbi_task digest_task;
+};
+
+static struct exec_conn *exec_of(struct wbi_plain *plain)
+{
+	return WBI_CONTAINER(plain, struct exec_conn, plain);
+}
+
+static const char *service_name(const struct exec_conn *exec)
+{
+	return exec->framing == WBI_REPLY_LENGTH ? "exec-length" : "exec-header";
+}
+
+static void log_about(struct exec_conn *exec, const char *what)
+{
+	char peer[WBI_ADDR_TEXT_MAX];
+
+	wbi_plain_peer_text(&exec->plain, peer);
+	wbi_audit(&exec->env->audit, "%s: %s: %s", service_name(exec), peer, what);
+}
+
+/* The one place where the state changes, and with it what is wanted of the socket: input only
+ * between commands. */
+static void set_state(struct exec_conn *exec, enum exec_state state)
+{
+	static const unsigned wanted[] = {
+		[EXEC_IDLE] = WBI_READ, [EXEC_GATHERING] = WBI_READ, [EXEC_RUNNING] = 0,
+		[EXEC_DIGESTING] = 0,   [EXEC_REPLYING] = WBI_WRITE,
+	};
+
+	exec->state = state;
+	wbi_plain_want(&exec->plain, wanted[state]);
+}
+
+static void call_free(struct exec_call *call)
+{
+	if (call == NULL)
+		return;
+	wbi_list_remove(&call->digest_task.node);
+	wbi_reply_done(&call->reply);
+	wbi_job_free(call->job);
+	free(call);
+}
+
+static void reply_sent(struct exec_conn *exec)
+{
+	bool refused = exec->call->job == NULL;
+
+	call_free(exec->call);
+	exec->call = NULL;
+	if (!exec->last && !exec->env->draining)
+		set_state(exec, EXEC_IDLE);
+	else if (refused)
+		wbi_plain_finish(&exec->plain);
+	else
+		wbi_plain_close(&exec->plain);
+}
+
+/* Sends what the kernel takes; the connection may be gone afterwards. */
+static void push_reply(struct exec_conn *exec)
+{
+	for (int step = 0; step < SEND_STEPS; step++) {
+		int result = wbi_reply_send(&exec->call->reply, &exec->plain.stream.link);
+
+		if (result == 0) {
+			reply_sent(exec);
+			return;
+		}
+		if (result == -EAGAIN)
+			break;
+		if (result < 0) {
+			wbi_plain_close(&exec->plain);
+			return;
+		}
+	}
+	set_state(exec, EXEC_REPLYING);
+}
+
+static void begin_reply(struct exec_conn *exec)
+{
+	struct wb_fault fault;
+
+	if (wbi_reply_head(&exec->call->reply, &fault) != WB_OK) {
+		log_about(exec, fault.text);
+		wbi_plain_close(&exec->plain);
+		return;
+	}
+	push_reply(exec);
+}
+
+/* Replies with a message in place of output, framed as usual. */
+static void reply_message(struct exec_conn *exec, const char *message)
+{
+	log_about(exec, message);
+	wbi_reply_message(&exec->call->reply, message);
+	begin_reply(exec);
+}
+
+static void digest_step(struct wbi_task *task)
+{
+	struct exec_call *call = WBI_CONTAINER(task, struct exec_call, digest_task);
+	struct exec_conn *exec = call->exec;
+	bool complete;
+	struct wb_fault fault;
+
+	if (wbi_reply_digest(&call->reply, DIGEST_STEP, &complete, &fault) != WB_OK)
+		reply_message(exec, fault.text);
+	else if (complete)
+		begin_reply(exec);
+	else
+		wbi_loop_defer(exec->env->plain.loop, task);
+}
+
+static void begin_digest(struct exec_conn *exec)
+{
+	set_state(exec, EXEC_DIGESTING);
+	digest_step(&exec->call->digest_task);
+}
+
+static void job_ended(struct wbi_job *job, void *owner)
+{
+	struct exec_conn *exec = owner;
+	char message[WB_FAULT_TEXT_MAX];
+
+	switch (wbi_job_outcome(job)) {
+	case WBI_JOB_ENDED:
+		wbi_reply_output(&exec->call->reply, wbi_job_output(job, 1),
+				 wbi_job_output(job, 2));
+		if (exec->framing == WBI_REPLY_HEADER)
+			begin_digest(exec);
+		else
+			begin_reply(exec);
+		return;
+	case WBI_JOB_OVERFLOW:
+		snprintf(message, sizeof message,
+			 "waybill: the command was killed: its output passed the limit of %llu "
+			 "bytes\n",
+			 (unsigned long long)exec->env->limits->output_bytes);
+		break;
+	case WBI_JOB_FAILED:
+		snprintf(message, sizeof message,
+			 "waybill: the command was killed: its output could not be kept: %.100s\n",
+			 wbi_job_fault(job)->text);
+		break;
+	}
+	reply_message(exec, message);
+}
+
+/* Makes the call that every reply stands on. On failure the connection is gone. */
+static bool begin_call(struct exec_conn *exec)
+{
+	struct exec_call *call = calloc(1, sizeof *call);
+
+	if (call == NULL) {
+		wbi_plain_close(&exec->plain);
+		return false;
+	}
+	call->exec = exec;
+	call->digest_task.fn = digest_step;
+	wbi_list_init(&call->digest_task.node);
+	wbi_reply_init(&call->reply, exec->framing);
+	exec->call = call;
+	return true;
+}
+
+/* Refuses with a message and ends the connection: what else the peer sent belongs to what was
+ * refused, and must not be taken for a command. */
+static void refuse(struct exec_conn *exec, const char *message)
+{
+	exec->last = true;
+	if (begin_call(exec))
+		reply_message(exec, message);
+}
+
+/* `command` is NUL-terminated. */
+static void start_job(struct exec_conn *exec, char *command)
+{
+	static char shell[] = "/bin/sh", option[] = "-c";
+	/* A command that begins with a dash is a command, not an option of the shell. */
+	static char end_of_options[] = "--";
+	char *argv[] = {shell, option, end_of_options, command, NULL};
+	char message[WB_FAULT_TEXT_MAX];
+	struct wb_fault fault;
+
+	if (!begin_call(exec))
+		return;
+	if (wbi_job_start(&exec->env->jobs, argv, job_ended, exec, &exec->call->job, &fault) ==
+	    WB_OK) {
+		set_state(exec, EXEC_RUNNING);
+		return;
+	}
+	snprintf(message, sizeof message, "waybill: the command did not start: %.150s\n",
+		 fault.text);
+	reply_message(exec, message);
+}
+
+/* Runs `bytes` bytes at `data` (there is room for a NUL behind them), unless they are no command.
+ */
+static void run_command(struct exec_conn *exec, uint8_t *data, size_t bytes)
+{
+	const char *why = wbi_browser_check(data, bytes);
+
+	if (why != NULL) {
+		log_about(exec, why);
+		wbi_plain_close(&exec->plain);
+		return;
+	}
+	data[bytes] = '\0';
+	start_job(exec, (char *)data);
+}
+
+static void run_gathered(struct exec_conn *exec)
+{
+	struct wbi_buf command = exec->command;
+	size_t bytes = wbi_buf_bytes(&command);
+
+	wbi_loop_cancel(exec->env->plain.loop, &exec->plain.timer);
+	wbi_buf_init(&exec->command, command.limit);
+	/* gather() reserved the byte for the NUL. The connection may be gone after this. */
+	run_command(exec, command.data + command.head, bytes);
+	wbi_buf_done(&command);
+}
+
+static void gather(struct exec_conn *exec, const uint8_t *data, size_t bytes)
+{
+	const struct wb_limits *limits = exec->env->limits;
+	char message[WB_FAULT_TEXT_MAX];
+	uint8_t *nul;
+
+	if (wbi_buf_bytes(&exec->command) + bytes > limits->command_bytes) {
+		snprintf(message, sizeof message,
+			 "waybill: refused: a command may have at most %u bytes; nothing was run\n",
+			 limits->command_bytes);
+		wbi_loop_cancel(exec->env->plain.loop, &exec->plain.timer);
+		wbi_buf_reset(&exec->command);
+		refuse(exec, message);
+		return;
+	}
+	if (wbi_buf_append(&exec->command, data, bytes) != WB_OK ||
+	    wbi_buf_reserve(&exec->command, 1, &nul) != WB_OK ||
+	    wbi_loop_timer(exec->env->plain.loop, &exec->plain.timer, limits->command_silence_ms) !=
+		    WB_OK) {
+		wbi_plain_close(&exec->plain);
+		return;
+	}
+	set_state(exec, EXEC_GATHERING);
+}
+
+static void exec_input(struct wbi_plain *plain, uint8_t *data, size_t bytes)
+{
+	struct exec_conn *exec = exec_of(plain);
+
+	if (exec->state == EXEC_IDLE && bytes < SHORT_READ)
+		run_command(exec, data, bytes);
+	else
+		gather(exec, data, bytes);
+}
+
+static void exec_end(struct wbi_plain *plain)
+{
+	struct exec_conn *exec = exec_of(plain);
+
+	exec->last = true;
+	if (exec->state == EXEC_GATHERING)
+		run_gathered(exec);
+	else
+		wbi_plain_close(plain);
+}
+
+static void exec_expired(struct wbi_plain *plain)
+{
+	run_gathered(exec_of(plain));
+}
+
+static void exec_writable(struct wbi_plain *plain)
+{
+	push_reply(exec_of(plain));
+}
+
+/* A command that runs is waited for; env->draining makes its reply the last. */
+static void exec_drain(struct wbi_plain *plain)
+{
+	struct exec_conn *exec = exec_of(plain);
+
+	if (exec->state == EXEC_IDLE || exec->state == EXEC_GATHERING)
+		wbi_plain_close(plain);
+}
+
+static void exec_done(struct wbi_plain *plain)
+{
+	struct exec_conn *exec = exec_of(plain);
+
+	call_free(exec->call);
+	wbi_buf_done(&exec->command);
+	free(exec);
+}
+
+static const struct wbi_plain_ops exec_ops = {
+	.input = exec_input,
+	.end = exec_end,
+	.writable = exec_writable,
+	.expired = exec_expired,
+	.drain = exec_drain,
+	.done = exec_done,
+};
+
+static enum wb_err exec_accept(struct wbi_service_env *env, int fd, enum wbi_reply_framing framing,
+			       struct wb_fault *fault)
+{
+	struct exec_conn *exec = calloc(1, sizeof *exec);
+	enum wb_err err;
+
+	if (exec == NULL)
+		return wb_fault_set(fault, WB_ERR_NOMEM, NULL, 0, "no memory for a connection");
+	exec->env = env;
+	exec->framing = framing;
+	wbi_buf_init(&exec->command, (size_t)env->limits->command_bytes + 1);
+	err = wbi_plain_init(&exec->plain, &env->plain, &exec_ops, fd, fault);
+	if (err != WB_OK)
+		free(exec);
+	return err;
+}
+
+enum wb_err wbi_exec_length_accept(struct wbi_service_env *env, int fd, struct wb_fault *fault)
+{
+	return exec_accept(env, fd, WBI_REPLY_LENGTH, fault);
+}
+
+enum wb_err wbi_exec_header_accept(struct wbi_service_env *env, int fd, struct wb_fault *fault)
+{
+	return exec_accept(env, fd, WBI_REPLY_HEADER, fault);
+}
