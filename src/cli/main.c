@@ -7,9 +7,11 @@
 #include "waybill/waybill.h"
 
 extern const struct wbi_command wbi_command_serve;
+extern const struct wbi_command wbi_command_talk;
 
 static const struct wbi_command *const commands[] = {
 	&wbi_command_serve,
+	&wbi_command_talk,
 };
 
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(*commands) };
