@@ -1,12 +1,14 @@
 """The kernel's word on who is calling, attacked."""
 
 import os
+import shutil
 import signal
 import socket
+import tempfile
 
 import pytest
 
-from conftest import eventually
+from conftest import WAYBILL, eventually
 from plain import dial, is_closed, read_length_reply
 
 PLAIN_TCP = ["upper+tcp://127.0.0.1:0", "exec-length+tcp://127.0.0.1:0", "exec-header+tcp://127.0.0.1:0"]
@@ -93,10 +95,17 @@ def test_allow_uid_lets_one_in(daemon, second_user):
         assert read_length_reply(connection) == b"own\n"
 
 
-def test_root_is_no_exception(daemon, second_user, environment, tmp_path):
+@pytest.fixture
+def public_binary():
+    """The binary where everybody can run it: the build may stand in a folder that is ours alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield shutil.copy(WAYBILL, folder)
+
+
+def test_root_is_no_exception(daemon, second_user, environment, public_binary):
     """A daemon of the second user refuses root."""
-    tmp_path.chmod(0o755)
-    running = daemon("--listen", "exec-length+tcp://127.0.0.1:0", cwd="/",
+    running = daemon("--listen", "exec-length+tcp://127.0.0.1:0", cwd="/", executable=public_binary,
                      env={**environment, "TMPDIR": "/tmp"}, **second_user.popen_options)
     with dial(running.address) as connection:
         assert is_closed(connection)
