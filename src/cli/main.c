@@ -6,12 +6,14 @@
 #include "cli/opt.h"
 #include "waybill/waybill.h"
 
+extern const struct wbi_command wbi_command_lab;
 extern const struct wbi_command wbi_command_serve;
 extern const struct wbi_command wbi_command_talk;
 
 static const struct wbi_command *const commands[] = {
 	&wbi_command_serve,
 	&wbi_command_talk,
+	&wbi_command_lab,
 };
 
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(*commands) };

@@ -2,7 +2,7 @@
 
 import pytest
 
-COMMANDS = ["serve", "talk"]
+COMMANDS = ["serve", "talk", "lab"]
 
 
 def is_one_line(text, *words):
