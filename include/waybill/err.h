@@ -44,6 +44,7 @@ const char *wb_err_name(enum wb_err err);
  * err: any code but WB_OK. field: the field's name or NULL; it is escaped and cut to fit.
  * offset: byte offset in the input, 0 where it means nothing.
  * format, …: as printf; the result is escaped (control bytes become \xNN) and cut to fit.
+ * Backslashes stay, so the text of another fault may be an argument: it does not change.
  * system_errno is taken from errno when err is WB_ERR_SYSTEM, else it is 0. */
 enum wb_err wb_fault_set(struct wb_fault *fault, enum wb_err err, const char *field, size_t offset,
 			 const char *format, ...) __attribute__((format(printf, 5, 6)));

@@ -89,7 +89,12 @@ static enum wb_err init_policy(struct wbi_server *server, const struct wbi_serve
 					    WBI_POLICY_UIDS_MAX - 1);
 		policy->uids[policy->uid_count++] = options->allowed_uids[i];
 	}
-	return policy->insecure_plain ? WB_OK : wbi_peer_finder_new(&policy->finder, fault);
+	if (policy->insecure_plain)
+		return WB_OK;
+	enum wb_err err = wbi_peer_finder_new(&policy->finder, fault);
+
+	server->env.finder = policy->finder;
+	return err;
 }
 
 static enum wb_err init_env(struct wbi_server *server, const struct wbi_server_options *options,

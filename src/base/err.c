@@ -39,7 +39,7 @@ static void set_text(struct wb_fault *fault, const char *format, va_list argumen
 
 	if (vsnprintf(raw, sizeof(raw), format, arguments) < 0)
 		raw[0] = '\0';
-	wbi_text_escape(raw, strlen(raw), fault->text, sizeof(fault->text), NULL);
+	wbi_text_escape_message(raw, fault->text, sizeof(fault->text));
 }
 
 enum wb_err wb_fault_set(struct wb_fault *fault, enum wb_err err, const char *field, size_t offset,
@@ -54,7 +54,7 @@ enum wb_err wb_fault_set(struct wb_fault *fault, enum wb_err err, const char *fi
 		return err;
 	made.system_errno = err == WB_ERR_SYSTEM ? saved_errno : 0;
 	if (field)
-		wbi_text_escape(field, strlen(field), made.field, sizeof(made.field), NULL);
+		wbi_text_escape_message(field, made.field, sizeof(made.field));
 	va_start(arguments, format);
 	set_text(&made, format, arguments);
 	va_end(arguments);

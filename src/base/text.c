@@ -6,6 +6,8 @@
 
 enum { ESCAPE_MAX = 4 * 4 }; /* four bytes, each as \xNN */
 
+enum backslash { BACKSLASH_DOUBLED, BACKSLASH_KEPT };
+
 static bool is_tail(uint8_t byte)
 {
 	return (byte & 0xC0) == 0x80;
@@ -127,7 +129,7 @@ static size_t escape_bytes(const uint8_t *at, size_t bytes, char *out)
 }
 
 /* The short form of the few characters that have one, else 0. */
-static char short_escape(uint8_t byte)
+static char short_escape(uint8_t byte, enum backslash backslash)
 {
 	switch (byte) {
 	case '\n':
@@ -137,17 +139,18 @@ static char short_escape(uint8_t byte)
 	case '\r':
 		return 'r';
 	case '\\':
-		return '\\';
+		return backslash == BACKSLASH_DOUBLED ? '\\' : 0;
 	default:
 		return 0;
 	}
 }
 
 /* Escapes the one character at `at`; *ret_taken is its length in the input. */
-static size_t escape_one(const uint8_t *at, size_t bytes, char out[ESCAPE_MAX], size_t *ret_taken)
+static size_t escape_one(const uint8_t *at, size_t bytes, enum backslash backslash,
+			 char out[ESCAPE_MAX], size_t *ret_taken)
 {
 	size_t taken = wbi_utf8_sequence(at, bytes);
-	char letter = short_escape(at[0]);
+	char letter = short_escape(at[0], backslash);
 
 	*ret_taken = taken ? taken : 1;
 	if (letter) {
@@ -161,15 +164,15 @@ static size_t escape_one(const uint8_t *at, size_t bytes, char out[ESCAPE_MAX], 
 	return taken;
 }
 
-size_t wbi_text_escape(const void *text, size_t bytes, char *out, size_t size, size_t *ret_taken)
+static size_t escape(const uint8_t *at, size_t bytes, enum backslash backslash, char *out,
+		     size_t size, size_t *ret_taken)
 {
-	const uint8_t *at = text;
 	size_t written = 0, taken = 0;
 
 	while (taken < bytes) {
 		char piece[ESCAPE_MAX];
 		size_t step;
-		size_t piece_bytes = escape_one(at + taken, bytes - taken, piece, &step);
+		size_t piece_bytes = escape_one(at + taken, bytes - taken, backslash, piece, &step);
 
 		if (piece_bytes >= size - written)
 			break;
@@ -178,7 +181,23 @@ size_t wbi_text_escape(const void *text, size_t bytes, char *out, size_t size, s
 		taken += step;
 	}
 	out[written] = '\0';
+	*ret_taken = taken;
+	return written;
+}
+
+size_t wbi_text_escape(const void *text, size_t bytes, char *out, size_t size, size_t *ret_taken)
+{
+	size_t taken;
+	size_t written = escape(text, bytes, BACKSLASH_DOUBLED, out, size, &taken);
+
 	if (ret_taken)
 		*ret_taken = taken;
 	return written;
+}
+
+void wbi_text_escape_message(const char *message, char *out, size_t size)
+{
+	size_t taken;
+
+	escape((const uint8_t *)message, strlen(message), BACKSLASH_KEPT, out, size, &taken);
 }

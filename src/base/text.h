@@ -17,4 +17,9 @@ size_t wbi_utf8_sequence(const void *text, size_t bytes);
  * (may be NULL): how many input bytes were written; less than `bytes` where cut. */
 size_t wbi_text_escape(const void *text, size_t bytes, char *out, size_t size, size_t *ret_taken);
 
+/* The same for a whole message, which is often made of other messages: a backslash, harmless to a
+ * terminal, stays as it is, so that what was escaped before does not change. The price: what it
+ * writes cannot be turned back. */
+void wbi_text_escape_message(const char *message, char *out, size_t size);
+
 #endif

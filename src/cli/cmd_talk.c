@@ -1,4 +1,5 @@
 /* waybill talk: lines to a plain service, and its replies. */
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,21 +8,18 @@
 
 #include "base/buf.h"
 #include "base/list.h"
-#include "cli/encode.h"
 #include "cli/lines.h"
 #include "cli/opt.h"
+#include "cli/recode.h"
 #include "cli/show.h"
 #include "cli/talk.h"
+#include "service/service.h"
 #include "sys/fd.h"
+#include "transport/udp.h"
 #include "waybill/limits.h"
 
-extern const struct wbi_command wbi_command_talk;
-
 enum {
-	EXIT_FAILED = 1,
-	EXIT_WRONG = 2,
 	EXIT_NO_READER = 128 + SIGPIPE, /* as if the signal had ended us: what a filter does */
-	DATAGRAM_BYTES_MAX = 65507,
 	DATAGRAM_MS = 2000,
 	ENCODED_BYTES_MAX = 8 * WBI_LINES_PIECE_MAX, /* a piece, in any character set */
 	TIMEOUT_MS_MAX = 24 * 3600 * 1000,
@@ -29,19 +27,20 @@ enum {
 
 static const char prompt[] = ">>: ";
 
+static const uint32_t datagram_bytes_max = WBI_UDP_PAYLOAD_MAX;
+
 struct service {
 	const char *name;
 	enum wbi_transport transport;
-	uint16_t port;
-	size_t line_bytes_max; /* SIZE_MAX: a line may come in any number of pieces */
+	const uint32_t *line_bytes_max; /* NULL: a line may come in any number of pieces */
 	wbi_talk_exchange_fn *exchange;
 };
 
 static const struct service services[] = {
-	{"upper", WBI_TCP, 8080, SIZE_MAX, wbi_talk_upper_tcp},
-	{"upper", WBI_UDP, 8092, DATAGRAM_BYTES_MAX, wbi_talk_upper_udp},
-	{"exec-length", WBI_TCP, 8085, 65536, wbi_talk_exec_length},
-	{"exec-header", WBI_TCP, 8086, 65536, wbi_talk_exec_header},
+	{"upper", WBI_TCP, NULL, wbi_talk_upper_tcp},
+	{"upper", WBI_UDP, &datagram_bytes_max, wbi_talk_upper_udp},
+	{"exec-length", WBI_TCP, &wb_limits_default.command_bytes, wbi_talk_exec_length},
+	{"exec-header", WBI_TCP, &wb_limits_default.command_bytes, wbi_talk_exec_header},
 };
 
 static struct {
@@ -76,7 +75,7 @@ struct session {
 	bool interactive;
 
 	/* what is sent, where it has to be converted */
-	struct wbi_encode encode;
+	struct wbi_recode encode;
 	struct wbi_filter collector;
 	struct wbi_buf encoded;
 	enum wb_err collect_err;
@@ -106,7 +105,7 @@ static enum wb_err encode_piece(struct session *session, bool first, struct wbi_
 		return WB_OK;
 	wbi_buf_reset(&session->encoded);
 	if (first)
-		wbi_encode_begin(&session->encode);
+		wbi_recode_begin(&session->encode);
 	wbi_filter_give(&session->encode.filter, piece->data, piece->bytes);
 	if (piece->last)
 		wbi_filter_finish(&session->encode.filter);
@@ -125,14 +124,14 @@ static enum wb_err encode_piece(struct session *session, bool first, struct wbi_
 static enum wb_err check_length(const struct session *session, const struct wbi_line_piece *piece,
 				struct wb_fault *fault)
 {
-	size_t most = session->service->line_bytes_max;
+	const uint32_t *most = session->service->line_bytes_max;
 
-	if (most == SIZE_MAX || (piece->last && piece->bytes <= most))
+	if (!most || (piece->last && piece->bytes <= *most))
 		return WB_OK;
-	return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0,
-			    "line: longer than %zu bytes, the most that %s+%s takes at once", most,
-			    session->service->name,
-			    session->service->transport == WBI_UDP ? "udp" : "tcp");
+	return wb_fault_set(
+		fault, WB_ERR_ARGUMENT, NULL, 0,
+		"line: longer than %" PRIu32 " bytes, the most that %s+%s takes at once", *most,
+		session->service->name, session->service->transport == WBI_UDP ? "udp" : "tcp");
 }
 
 static enum wb_err send_piece(struct session *session, bool first, struct wbi_line_piece piece,
@@ -155,7 +154,7 @@ static int fail(const struct session *session, const struct wb_fault *fault)
 	if (session->show && session->interactive && !wbi_show_at_line_start(session->show))
 		fputc('\n', stderr);
 	fprintf(stderr, "waybill talk: %s\n", fault->text);
-	return fault->err == WB_ERR_ARGUMENT ? EXIT_WRONG : EXIT_FAILED;
+	return fault->err == WB_ERR_ARGUMENT ? WBI_EXIT_USAGE : EXIT_FAILURE;
 }
 
 /* A reply that did not end its line must not share it with the prompt. */
@@ -209,7 +208,7 @@ static enum wb_err open_session(struct session *session, const struct wbi_uri *u
 
 	session->talk.show = session->show;
 	if (!err && options.encoding)
-		err = wbi_encode_open(&session->encode, show.charset, options.encoding, true,
+		err = wbi_recode_open(&session->encode, show.charset, options.encoding, true,
 				      &session->collector, fault);
 	if (!err)
 		err = wbi_talk_connect(&session->talk, uri, fault);
@@ -225,7 +224,7 @@ static void close_session(struct session *session)
 {
 	wbi_lines_free(session->lines);
 	wbi_fd_close(&session->talk.fd);
-	wbi_encode_done(&session->encode);
+	wbi_recode_done(&session->encode);
 	wbi_buf_done(&session->encoded);
 	wbi_show_free(session->show);
 }
@@ -284,11 +283,11 @@ static int run(const struct wbi_command *command, int argc, char **argv)
 	case WBI_OPT_HELP_SHOWN:
 		return EXIT_SUCCESS;
 	case WBI_OPT_WRONG:
-		return EXIT_WRONG;
+		return WBI_EXIT_USAGE;
 	case WBI_OPT_GO:
 		break;
 	}
-	if (argc - operands != 1)
+	if (argc - operands != 1 || *argv[operands] == '\0')
 		return wbi_opt_wrong(command, "give one URI, such as upper+tcp://127.0.0.1:8080");
 	if (wbi_uri_parse(argv[operands], &uri, &fault) != WB_OK)
 		return wbi_opt_wrong(command, "%s", fault.text);
@@ -302,7 +301,7 @@ static int run(const struct wbi_command *command, int argc, char **argv)
 		return wbi_opt_wrong(command, "--encoding: '%s' is not a character set",
 				     options.encoding);
 	if (!uri.has_port) {
-		uri.port = service->port;
+		uri.port = wbi_service_find(service->name, service->transport)->default_port;
 		uri.has_port = true;
 	}
 	return talk_to(service, &uri);

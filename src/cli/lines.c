@@ -113,7 +113,7 @@ static enum wbi_lines_result next_read(struct wbi_lines *lines, struct wbi_line_
 			continue;
 		if (lines->prompt && wbi_interrupt_seen())
 			return WBI_LINES_DROPPED;
-		wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "stdin: %s", strerror(errno));
+		wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "stdin: %m");
 		return WBI_LINES_FAILED;
 	}
 }

@@ -1,14 +1,12 @@
 /* The program: one table of commands. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "cli/opt.h"
+#include "sys/fd.h"
 #include "waybill/waybill.h"
-
-extern const struct wbi_command wbi_command_lab;
-extern const struct wbi_command wbi_command_serve;
-extern const struct wbi_command wbi_command_talk;
 
 static const struct wbi_command *const commands[] = {
 	&wbi_command_serve,
@@ -58,9 +56,9 @@ static int wrong_command(const char *name)
 {
 	char shown[64];
 
-	wbi_text_escape(name, strlen(name), shown, sizeof(shown), NULL);
+	wbi_text_escape_message(name, shown, sizeof(shown));
 	fprintf(stderr, "waybill: '%s': there is no such command; see 'waybill help'\n", shown);
-	return 2;
+	return WBI_EXIT_USAGE;
 }
 
 static int run_help(int argc, char **argv)
@@ -73,7 +71,7 @@ static int run_help(int argc, char **argv)
 		return print_commands(stdout, 0);
 	if (argc > 2) {
 		fprintf(stderr, "waybill help: one command at a time; see 'waybill help'\n");
-		return 2;
+		return WBI_EXIT_USAGE;
 	}
 	if (strcmp(argv[1], help_name) == 0)
 		return print_commands(stdout, 0);
@@ -89,7 +87,7 @@ static int run(int argc, char **argv)
 	const struct wbi_command *command;
 
 	if (argc < 2)
-		return print_commands(stderr, 2);
+		return print_commands(stderr, WBI_EXIT_USAGE);
 	if (strcmp(argv[1], "--version") == 0) {
 		printf("waybill %s\n", WB_VERSION);
 		return 0;
@@ -104,12 +102,18 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	int code = run(argc, argv);
+	struct wb_fault fault;
+	int code;
 
+	if (wbi_fd_open_stdio(&fault) != WB_OK) {
+		fprintf(stderr, "waybill: %s\n", fault.text);
+		return EXIT_FAILURE;
+	}
+	code = run(argc, argv);
 	/* A full disk behind stdout is seen only when the last bytes are written. */
 	if ((fflush(stdout) != 0 || ferror(stdout)) && code == 0) {
 		fprintf(stderr, "waybill: stdout: the output could not be written\n");
-		code = 1;
+		code = EXIT_FAILURE;
 	}
 	return code;
 }

@@ -35,10 +35,10 @@ int wbi_opt_wrong(const struct wbi_command *command, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
-	wbi_text_escape(message, strlen(message), shown, sizeof(shown), NULL);
+	wbi_text_escape_message(message, shown, sizeof(shown));
 	fprintf(stderr, "waybill %s: %s; see 'waybill help %s'\n", command->name, shown,
 		command->name);
-	return 2;
+	return WBI_EXIT_USAGE;
 }
 
 /* Numbers and their units. */
@@ -89,6 +89,11 @@ static enum number_result parse_number(const char *text, const struct unit *unit
 		return NUMBER_HUGE;
 	*ret_value = value * units->factor;
 	return NUMBER_OK;
+}
+
+bool wbi_opt_duration(const char *text, uint64_t *ret_ms)
+{
+	return parse_number(text, duration_units, ret_ms) == NUMBER_OK;
 }
 
 /* Writes a number with the largest unit that divides it: what a person would have typed. */
@@ -150,11 +155,20 @@ static enum wbi_opt_result set_number(const struct scan *scan, const struct wbi_
 	return WBI_OPT_GO;
 }
 
+static enum wbi_opt_result wrong_missing(const struct scan *scan, const struct wbi_opt *opt,
+					 const char *label)
+{
+	wbi_opt_wrong(scan->command, "%s: needs a value (%s)", label, opt->argument);
+	return WBI_OPT_WRONG;
+}
+
 static enum wbi_opt_result add_to_list(const struct scan *scan, const struct wbi_opt *opt,
 				       const char *label, const char *value)
 {
 	struct wbi_opt_list *list = opt->target;
 
+	if (*value == '\0')
+		return wrong_missing(scan, opt, label);
 	if (list->count == WBI_OPT_LIST_MAX) {
 		wbi_opt_wrong(scan->command, "%s: given more than %d times", label,
 			      WBI_OPT_LIST_MAX);
@@ -193,10 +207,8 @@ static enum wbi_opt_result set(const struct scan *scan, const struct wbi_opt *op
 static enum wbi_opt_result set_from_next(const struct scan *scan, const struct wbi_opt *opt,
 					 const char *label, int *used)
 {
-	if (scan->next + 1 >= scan->argc) {
-		wbi_opt_wrong(scan->command, "%s: needs a value (%s)", label, opt->argument);
-		return WBI_OPT_WRONG;
-	}
+	if (scan->next + 1 >= scan->argc)
+		return wrong_missing(scan, opt, label);
 	*used = 2;
 	return set(scan, opt, label, scan->argv[scan->next + 1]);
 }

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "base/list.h"
-#include "cli/encode.h"
 #include "cli/filter.h"
+#include "cli/recode.h"
 #include "sys/fd.h"
 
 struct writer {
@@ -28,7 +28,7 @@ struct writer {
 
 struct wbi_show {
 	struct wbi_filter *first;
-	struct wbi_encode decode, encode;
+	struct wbi_recode decode, encode;
 	struct wbi_escape escape;
 	struct writer writer;
 };
@@ -78,10 +78,10 @@ static enum wb_err show_flush(struct wbi_show *show, struct wb_fault *fault)
 	writer_flush(writer);
 	if (wbi_show_abandoned(show))
 		return wb_fault_set(fault, WB_ERR_CLOSED, NULL, 0, "stdout: nobody reads it");
-	if (writer->err)
-		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "stdout: %s",
-				    strerror(writer->fault.system_errno));
-	return WB_OK;
+	if (!writer->err)
+		return WB_OK;
+	errno = writer->fault.system_errno;
+	return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "stdout: %m");
 }
 
 enum wb_err wbi_show_bytes(struct wbi_show *show, const void *data, size_t bytes,
@@ -115,7 +115,7 @@ static enum wb_err build(struct wbi_show *show, const struct wbi_show_options *o
 	show->writer.filter = (struct wbi_filter){writer_give, writer_finish, NULL};
 	show->first = &show->writer.filter;
 	if (decode && !wbi_charset_is_utf8(options->charset)) {
-		err = wbi_encode_open(&show->encode, "UTF-8", options->charset, false, show->first,
+		err = wbi_recode_open(&show->encode, "UTF-8", options->charset, false, show->first,
 				      fault);
 		show->first = &show->encode.filter;
 	}
@@ -124,7 +124,7 @@ static enum wb_err build(struct wbi_show *show, const struct wbi_show_options *o
 		show->first = &show->escape.filter;
 	}
 	if (decode && err == WB_OK) {
-		err = wbi_encode_open(&show->decode, from, "UTF-8", false, show->first, fault);
+		err = wbi_recode_open(&show->decode, from, "UTF-8", false, show->first, fault);
 		show->first = &show->decode.filter;
 	}
 	return err;
@@ -152,7 +152,7 @@ void wbi_show_free(struct wbi_show *show)
 {
 	if (!show)
 		return;
-	wbi_encode_done(&show->decode);
-	wbi_encode_done(&show->encode);
+	wbi_recode_done(&show->decode);
+	wbi_recode_done(&show->encode);
 	free(show);
 }

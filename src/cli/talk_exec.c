@@ -129,21 +129,16 @@ struct head {
 	char md5[WB_DIGEST_HEX_MAX]; /* "": none that could be checked */
 };
 
-/* Old peers spell it `filenema`. The name itself is of no use here, but a reply without one is not
- * of this protocol. */
-static enum wb_err check_name(const struct wb_header *header, struct wb_fault *fault)
+/* The name is of no use here, but where it stands it is text. */
+static enum wb_err check_name(const struct wb_header *header, const char *key,
+			      struct wb_fault *fault)
 {
-	const struct wb_json_value *name = wb_header_find(header, "filename");
+	const struct wb_json_value *name = wb_header_find(header, key);
 
-	if (!name)
-		name = wb_header_find(header, "filenema");
-	if (!name)
-		return wb_fault_set(fault, WB_ERR_MISSING, "filename", 0,
-				    "header: filename: missing");
-	if (name->type != WB_JSON_STRING)
-		return wb_fault_set(fault, WB_ERR_MALFORMED, "filename", name->offset,
-				    "header: filename: not text");
-	return WB_OK;
+	if (!name || name->type == WB_JSON_STRING)
+		return WB_OK;
+	return wb_fault_set(fault, WB_ERR_MALFORMED, key, name->offset, "header: %s: not text",
+			    key);
 }
 
 /* Old peers send any text as md5; only 32 hex digits are one. */
@@ -172,7 +167,9 @@ static enum wb_err read_head(const uint8_t *text, size_t bytes, struct head *ret
 	enum wb_err err = wb_header_parse(&header, text, bytes, fault);
 
 	if (!err)
-		err = check_name(&header, fault);
+		err = check_name(&header, "filename", fault);
+	if (!err)
+		err = check_name(&header, "filenema", fault); /* as old peers spell it */
 	if (!err)
 		err = wb_header_get_integer(&header, "total_size", &ret_head->total, fault);
 	if (!err)

@@ -1,13 +1,12 @@
 /* talk's connection: connecting, sending and receiving, each with a deadline. */
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #include "cli/talk.h"
 #include "sys/clock.h"
-#include "sys/fd.h"
+#include "transport/tcp.h"
+#include "transport/udp.h"
 
 enum { ADDRESSES_MAX = 16, CONNECT_MS = 10000 };
 
@@ -27,7 +26,7 @@ enum wb_err wbi_talk_cut(struct wb_fault *fault, uint64_t got, uint64_t whole, c
 
 static enum wb_err system_fault(struct wb_fault *fault)
 {
-	return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "%s", strerror(errno));
+	return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "%m");
 }
 
 enum wb_err wbi_talk_wait(struct wbi_talk *talk, short events, uint64_t deadline_ms,
@@ -111,8 +110,7 @@ enum wb_err wbi_talk_check_quiet(struct wbi_talk *talk, struct wb_fault *fault)
 	if (bytes < 0 && (errno == EAGAIN || errno == EINTR))
 		return WB_OK;
 	if (bytes < 0)
-		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "connection lost: %s",
-				    strerror(errno));
+		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "connection lost: %m");
 	if (bytes == 0)
 		return wb_fault_set(fault, WB_ERR_CLOSED, NULL, 0,
 				    "connection lost: the server closed it between two lines");
@@ -120,50 +118,15 @@ enum wb_err wbi_talk_check_quiet(struct wbi_talk *talk, struct wb_fault *fault)
 			    "bad reply: bytes that no line has asked for");
 }
 
-/* Waits for a connect that is under way. */
-static enum wb_err finish_connect(struct wbi_talk *talk, struct wb_fault *fault)
-{
-	socklen_t size = sizeof(int);
-	int error = 0;
-
-	if (wbi_talk_wait(talk, POLLOUT, wbi_clock_ms() + CONNECT_MS, NULL, fault))
-		return wb_fault_set(fault, WB_ERR_TIMEOUT, NULL, 0, "no answer within %d s",
-				    CONNECT_MS / 1000);
-	if (getsockopt(talk->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
-		return system_fault(fault);
-	errno = error;
-	return error ? system_fault(fault) : WB_OK;
-}
-
-static enum wb_err connect_one(struct wbi_talk *talk, const struct wbi_addr *addr, int type,
-			       struct wb_fault *fault)
-{
-	enum wb_err err = WB_OK;
-
-	talk->fd = socket(addr->any.sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (talk->fd < 0)
-		return system_fault(fault);
-	if (connect(talk->fd, &addr->any, addr->bytes) != 0)
-		err = errno == EINPROGRESS ? finish_connect(talk, fault) : system_fault(fault);
-	if (err)
-		wbi_fd_close(&talk->fd);
-	return err;
-}
-
 enum wb_err wbi_talk_connect(struct wbi_talk *talk, const struct wbi_uri *uri,
 			     struct wb_fault *fault)
 {
-	int type = uri->transport == WBI_UDP ? SOCK_DGRAM : SOCK_STREAM;
 	struct wbi_addr addrs[ADDRESSES_MAX];
-	char text[WBI_URI_TEXT_MAX];
 	unsigned count;
-	enum wb_err err = wbi_addr_resolve(uri, false, addrs, ADDRESSES_MAX, &count, fault);
 
-	if (err)
+	if (wbi_addr_resolve(uri, false, addrs, ADDRESSES_MAX, &count, fault) != WB_OK)
 		return wb_fault_set(fault, WB_ERR_REFUSED, NULL, 0, "%s", fault->text);
-	err = wb_fault_set(fault, WB_ERR_REFUSED, NULL, 0, "no address");
-	for (unsigned i = 0; i < count && err; i++)
-		err = connect_one(talk, &addrs[i], type, fault);
-	wbi_uri_format(uri, text);
-	return err ? wb_fault_set(fault, err, NULL, 0, "%.100s: %s", text, fault->text) : WB_OK;
+	if (uri->transport == WBI_UDP)
+		return wbi_udp_dial(addrs, count, &talk->fd, fault);
+	return wbi_tcp_dial(addrs, count, CONNECT_MS, &talk->fd, fault);
 }

@@ -1,7 +1,6 @@
 /* talk with the upper services: as many bytes come back as were sent, or one datagram for one. */
 #include <errno.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #include "cli/talk.h"
@@ -16,7 +15,7 @@ static enum wb_err send_some(struct wbi_talk *talk, const struct wbi_line_piece 
 	if (bytes >= 0)
 		*sent += (size_t)bytes;
 	else if (errno != EAGAIN && errno != EINTR)
-		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "%s", strerror(errno));
+		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "%m");
 	return WB_OK;
 }
 
@@ -99,8 +98,7 @@ static enum wb_err receive_datagram(struct wbi_talk *talk, size_t *ret_bytes,
 			return WB_OK;
 		}
 		if (errno != EAGAIN && errno != EINTR)
-			return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "no reply: %s",
-					    strerror(errno));
+			return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "no reply: %m");
 		if (wbi_talk_wait(talk, POLLIN, deadline_ms, NULL, fault))
 			return wb_fault_set(
 				fault, WB_ERR_TIMEOUT, NULL, 0,
@@ -117,7 +115,7 @@ enum wb_err wbi_talk_upper_udp(struct wbi_talk *talk, const struct wbi_line_piec
 	enum wb_err err;
 
 	if (send(talk->fd, piece->data, piece->bytes, MSG_NOSIGNAL) < 0)
-		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "not sent: %s", strerror(errno));
+		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "not sent: %m");
 	err = receive_datagram(talk, &bytes, fault);
 	if (!err)
 		err = wbi_show_bytes(talk->show, talk->chunk, bytes, fault);

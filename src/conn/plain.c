@@ -2,12 +2,14 @@
 #include "conn/plain.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 enum wb_err wbi_plain_env_init(struct wbi_plain_env *env, struct wbi_loop *loop)
 {
 	env->scratch = malloc(WBI_PLAIN_SCRATCH_BYTES);
-	if (env->scratch == NULL)
+	if (!env->scratch)
 		return WB_ERR_NOMEM;
 	env->loop = loop;
 	env->count = 0;
@@ -18,7 +20,7 @@ enum wb_err wbi_plain_env_init(struct wbi_plain_env *env, struct wbi_loop *loop)
 
 void wbi_plain_env_done(struct wbi_plain_env *env)
 {
-	if (env->scratch == NULL)
+	if (!env->scratch)
 		return;
 	while (!wbi_list_empty(&env->connections))
 		wbi_plain_close(WBI_CONTAINER(env->connections.next, struct wbi_plain, node));
@@ -65,6 +67,8 @@ static void on_link(struct wbi_link *link, unsigned events)
 		wbi_plain_close(plain);
 	else if (events & WBI_WRITE)
 		plain->ops->writable(plain);
+	else if (events & WBI_PEER_END)
+		plain->ops->hung_up(plain);
 }
 
 static void on_timer(struct wbi_timer *timer)
@@ -84,7 +88,7 @@ enum wb_err wbi_plain_init(struct wbi_plain *plain, struct wbi_plain_env *env,
 
 	*plain = (struct wbi_plain){.ops = ops, .env = env, .timer = {.fn = on_timer}};
 	err = wbi_stream_link_init(&plain->stream, env->loop, fd, on_link, WBI_READ, fault);
-	if (err != WB_OK)
+	if (err)
 		return err;
 	wbi_list_append(&env->connections, &plain->node);
 	env->count++;
@@ -105,7 +109,7 @@ void wbi_plain_close(struct wbi_plain *plain)
 	wbi_link_close(&plain->stream.link);
 	plain->ops->done(plain);
 	env->count--;
-	if (env->closed != NULL)
+	if (env->closed)
 		env->closed(env);
 }
 
@@ -121,9 +125,20 @@ void wbi_plain_finish(struct wbi_plain *plain)
 	wbi_plain_want(plain, WBI_READ);
 }
 
+void wbi_plain_leave(struct wbi_plain *plain)
+{
+	int fd = plain->stream.watch.fd, unread = 0, unsent = 0;
+
+	if (ioctl(fd, FIONREAD, &unread) == 0 && ioctl(fd, SIOCOUTQ, &unsent) == 0 && unread == 0 &&
+	    unsent == 0)
+		wbi_plain_close(plain);
+	else
+		wbi_plain_finish(plain);
+}
+
 void wbi_plain_peer_text(const struct wbi_plain *plain, char out[WBI_ADDR_TEXT_MAX])
 {
-	struct wbi_addr addr = {.bytes = sizeof addr.storage};
+	struct wbi_addr addr = {.bytes = sizeof(addr.storage)};
 
 	if (getpeername(plain->stream.watch.fd, &addr.any, &addr.bytes) != 0)
 		addr = (struct wbi_addr){.any.sa_family = AF_UNIX, .bytes = sizeof(sa_family_t)};

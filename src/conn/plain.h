@@ -37,7 +37,9 @@ struct wbi_plain_ops {
 	void (*input)(struct wbi_plain *plain, uint8_t *data, size_t bytes);
 	void (*end)(struct wbi_plain *plain); /* the peer will send no more */
 	void (*writable)(
-		struct wbi_plain *plain);         /* room to write, asked for with wbi_plain_want */
+		struct wbi_plain *plain); /* room to write, asked for with wbi_plain_want */
+	/* The peer will send no more, or has gone; asked for with WBI_PEER_END, else NULL. */
+	void (*hung_up)(struct wbi_plain *plain);
 	void (*expired)(struct wbi_plain *plain); /* the timer; NULL if the service sets none */
 	void (*drain)(struct wbi_plain *plain);   /* finish what is under way, then close */
 	void (*done)(struct wbi_plain *plain);    /* closed: release everything, itself included */
@@ -62,7 +64,7 @@ WB_WARN_UNUSED enum wb_err wbi_plain_init(struct wbi_plain *plain, struct wbi_pl
 					  const struct wbi_plain_ops *ops, int fd,
 					  struct wb_fault *fault);
 
-/* What to be called for: WBI_READ, WBI_WRITE, or 0 (then only a reset is noticed). */
+/* What to be called for: WBI_READ, WBI_WRITE, WBI_PEER_END, or 0 (then only a reset is noticed). */
 void wbi_plain_want(struct wbi_plain *plain, unsigned events);
 
 /* Writes what is taken now: > 0, -EAGAIN, or another -errno (then close). */
@@ -77,6 +79,10 @@ void wbi_plain_close(struct wbi_plain *plain);
 /* Closes so that the peer can read what was written: ends our side, then passes over what the peer
  * still sends, for a bounded time and amount. */
 void wbi_plain_finish(struct wbi_plain *plain);
+
+/* The same where there may be nothing to wait for: closes at once if the peer has everything that
+ * was written and has sent nothing that was not read. */
+void wbi_plain_leave(struct wbi_plain *plain);
 
 /* The peer's address, for the log. */
 void wbi_plain_peer_text(const struct wbi_plain *plain, char out[WBI_ADDR_TEXT_MAX]);

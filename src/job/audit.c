@@ -48,16 +48,16 @@ void wbi_audit(struct wbi_audit *audit, const char *format, ...)
 		return;
 	}
 	if (audit->dropped > 0)
-		bytes = snprintf(line, sizeof line, "waybill serve: %llu lines dropped\n",
+		bytes = snprintf(line, sizeof(line), "waybill serve: %llu lines dropped\n",
 				 (unsigned long long)audit->dropped);
 	audit->dropped = 0;
-	bytes += snprintf(line + bytes, sizeof line - (size_t)bytes, "waybill serve: ");
+	bytes += snprintf(line + bytes, sizeof(line) - (size_t)bytes, "waybill serve: ");
 	va_start(args, format);
-	more = vsnprintf(line + bytes, sizeof line - (size_t)bytes - 1, format, args);
+	more = vsnprintf(line + bytes, sizeof(line) - (size_t)bytes - 1, format, args);
 	va_end(args);
 	bytes += more;
-	if (more < 0 || (size_t)bytes > sizeof line - 2)
-		bytes = (int)sizeof line - 2;
+	if (more < 0 || (size_t)bytes > sizeof(line) - 2)
+		bytes = (int)sizeof(line) - 2;
 	line[bytes++] = '\n';
 	if (write(audit->fd, line, (size_t)bytes) < 0)
 		audit->dropped++;

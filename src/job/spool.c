@@ -23,15 +23,17 @@ void wbi_spool_init(struct wbi_spool *spool, struct wbi_spool_account *account, 
 void wbi_spool_done(struct wbi_spool *spool)
 {
 	wbi_buf_done(&spool->memory);
+	if (spool->file >= 0)
+		spool->account->bytes -= spool->bytes;
 	wbi_fd_close(&spool->file);
-	spool->account->bytes -= spool->bytes;
 	spool->bytes = 0;
 }
 
 static void charge(struct wbi_spool *spool, size_t bytes)
 {
 	spool->bytes += bytes;
-	spool->account->bytes += bytes;
+	if (spool->file >= 0)
+		spool->account->bytes += bytes;
 }
 
 static enum wb_err cannot_keep(const struct wbi_spool *spool, struct wb_fault *fault)
@@ -62,15 +64,21 @@ static ssize_t read_pipe(int pipe, void *data, size_t bytes)
 
 /* Nothing more may be taken. Whether there is more can only be found out by taking a byte: it is
  * lost, but so is the output then. */
-static enum wb_err step_full(int pipe, struct wb_fault *fault)
+static enum wb_err step_full(const struct wbi_spool *spool, int pipe, size_t most,
+			     struct wb_fault *fault)
 {
 	char byte;
 	ssize_t taken = read_pipe(pipe, &byte, 1);
 
 	if (taken < 0)
 		return nothing_read(fault);
+	if (taken > 0 && most > 0)
+		return wb_fault_set(fault, WB_ERR_LIMIT, "max-spool", 0,
+				    "the outputs of all commands have filled their room of %llu "
+				    "bytes (--max-spool)",
+				    (unsigned long long)spool->account->limit_bytes);
 	if (taken > 0)
-		return wb_fault_set(fault, WB_ERR_LIMIT, NULL, 0, "too much output");
+		return wb_fault_set(fault, WB_ERR_LIMIT, "max-output", 0, "too much output");
 	return WB_OK;
 }
 
@@ -125,11 +133,13 @@ static enum wb_err open_file(struct wbi_spool *spool, struct wb_fault *fault)
 
 	if (!err)
 		err = append_file(spool, 0, held.data, held.bytes, fault);
-	if (!err)
-		wbi_buf_reset(&spool->memory);
-	else
+	if (err) {
 		wbi_fd_close(&spool->file);
-	return err;
+		return err;
+	}
+	spool->account->bytes += held.bytes;
+	wbi_buf_reset(&spool->memory);
+	return WB_OK;
 }
 
 /* Also the first step past the memory: the file is made only once there is something to put in. */
@@ -189,35 +199,49 @@ static enum wb_err step(struct wbi_spool *spool, int pipe, size_t most, size_t *
 
 /* ---- filling, sending, digesting ---- */
 
+static size_t least(uint64_t a, size_t b)
+{
+	return a < b ? (size_t)a : b;
+}
+
+/* What may be taken in the next steps. Memory is every spool's own; a file is charged to the
+ * account, from its first byte, which memory held before. */
 static size_t room_left(const struct wbi_spool *spool, size_t most)
 {
 	const struct wbi_spool_account *account = spool->account;
 	uint64_t left = account->limit_bytes - account->bytes;
+	size_t held = wbi_buf_bytes(&spool->memory);
 
-	return left < most ? (size_t)left : most;
+	if (spool->file >= 0)
+		return least(left, most);
+	if (held < spool->memory.limit)
+		return least(spool->memory.limit - held, most);
+	return left > held ? least(left - held, most) : 0;
 }
 
 enum wb_err wbi_spool_fill(struct wbi_spool *spool, int pipe, size_t most, size_t *ret_taken,
 			   struct wb_fault *fault)
 {
-	size_t room = room_left(spool, most);
 	size_t total = 0, asked = 0, taken = 0;
-	enum wb_err err;
+	enum wb_err err = WB_OK;
 
-	if (room == 0) {
-		err = step_full(pipe, fault);
-		goto out;
-	}
 	/* A read that came back short has emptied the pipe: asking again would only say so. */
 	do {
-		err = step(spool, pipe, room - total, &asked, &taken, fault);
+		size_t room = room_left(spool, most - total);
+
+		if (room == 0 && total > 0)
+			break;
+		if (room == 0) {
+			err = step_full(spool, pipe, most, fault);
+			break;
+		}
+		err = step(spool, pipe, room, &asked, &taken, fault);
 		if (err)
 			break;
 		total += taken;
-	} while (taken == asked && total < room);
+	} while (taken == asked && total < most);
 	if (err == WB_ERR_TIMEOUT && total > 0)
 		err = WB_OK;
-out:
 	if (!err)
 		*ret_taken = total;
 	return err;

@@ -13,10 +13,12 @@
 #include "waybill/digest.h"
 #include "waybill/err.h"
 
-/* What all spools of a daemon share: one account, one folder. */
+/* What all spools of a daemon share: one account, one folder. Only files are charged: what fits in
+ * a spool's own memory is always kept, however much a reader who does not read makes others hold.
+ */
 struct wbi_spool_account {
 	const char *folder;   /* for temporary files */
-	uint64_t limit_bytes; /* all spools together */
+	uint64_t limit_bytes; /* all files together */
 	uint64_t bytes;
 };
 
@@ -37,9 +39,9 @@ void wbi_spool_done(struct wbi_spool *spool); /* gives the account back what it 
 /* Takes what a non-blocking pipe holds now, at most `most` bytes.
  * ret_taken: bytes taken; 0 at the pipe's end; less than `most`: the pipe was empty for a moment,
  * or is at its end. Returns WB_OK; WB_ERR_TIMEOUT: nothing there now (no fault); WB_ERR_LIMIT:
- * there is more than `most` = 0 or the account allows; WB_ERR_NOMEM; WB_ERR_SYSTEM: the disk said
- * no (ENOSPC) or the like. After the last three bytes may be missing: kill the writer and throw the
- * spool away. */
+ * there is more than `most` = 0 (fault field "max-output") or the account allows ("max-spool");
+ * WB_ERR_NOMEM; WB_ERR_SYSTEM: the disk said no (ENOSPC) or the like. After the last three bytes
+ * may be missing: kill the writer and throw the spool away. */
 WB_WARN_UNUSED enum wb_err wbi_spool_fill(struct wbi_spool *spool, int pipe, size_t most,
 					  size_t *ret_taken, struct wb_fault *fault);
 

@@ -53,6 +53,11 @@ static const char *service_name(const struct exec_conn *exec)
 	return exec->framing == WBI_REPLY_LENGTH ? "exec-length" : "exec-header";
 }
 
+/* A command whose client has gone altogether runs for nobody. Its end of stream alone does not say
+ * so: a client may half-close and wait for its reply. The kernel knows the difference, but for the
+ * moment in which the client closes: hence the delay. */
+enum { GONE_CHECK_MS = 20 };
+
 static void log_about(struct exec_conn *exec, const char *what)
 {
 	char peer[WBI_ADDR_TEXT_MAX];
@@ -66,7 +71,7 @@ static void log_about(struct exec_conn *exec, const char *what)
 static void set_state(struct exec_conn *exec, enum exec_state state)
 {
 	static const unsigned wanted[] = {
-		[EXEC_IDLE] = WBI_READ, [EXEC_GATHERING] = WBI_READ, [EXEC_RUNNING] = 0,
+		[EXEC_IDLE] = WBI_READ, [EXEC_GATHERING] = WBI_READ, [EXEC_RUNNING] = WBI_PEER_END,
 		[EXEC_DIGESTING] = 0,   [EXEC_REPLYING] = WBI_WRITE,
 	};
 
@@ -76,7 +81,7 @@ static void set_state(struct exec_conn *exec, enum exec_state state)
 
 static void call_free(struct exec_call *call)
 {
-	if (call == NULL)
+	if (!call)
 		return;
 	wbi_list_remove(&call->digest_task.node);
 	wbi_reply_done(&call->reply);
@@ -86,16 +91,13 @@ static void call_free(struct exec_call *call)
 
 static void reply_sent(struct exec_conn *exec)
 {
-	bool refused = exec->call->job == NULL;
-
+	wbi_loop_cancel(exec->env->plain.loop, &exec->plain.timer);
 	call_free(exec->call);
 	exec->call = NULL;
-	if (!exec->last && !exec->env->draining)
-		set_state(exec, EXEC_IDLE);
-	else if (refused)
+	if (exec->last || exec->env->draining)
 		wbi_plain_finish(&exec->plain);
 	else
-		wbi_plain_close(&exec->plain);
+		set_state(exec, EXEC_IDLE);
 }
 
 /* Sends what the kernel takes; the connection may be gone afterwards. */
@@ -131,9 +133,12 @@ static void begin_reply(struct exec_conn *exec)
 }
 
 /* Replies with a message in place of output, framed as usual. */
-static void reply_message(struct exec_conn *exec, const char *message)
+static void reply_message(struct exec_conn *exec, const char *reason)
 {
-	log_about(exec, message);
+	char message[WB_FAULT_TEXT_MAX];
+
+	log_about(exec, reason);
+	snprintf(message, sizeof(message), "waybill: %.180s\n", reason);
 	wbi_reply_message(&exec->call->reply, message);
 	begin_reply(exec);
 }
@@ -159,41 +164,40 @@ static void begin_digest(struct exec_conn *exec)
 	digest_step(&exec->call->digest_task);
 }
 
+static void why_killed(const struct exec_conn *exec, const struct wb_fault *fault,
+		       char out[WB_FAULT_TEXT_MAX])
+{
+	if (strcmp(fault->field, "max-output") == 0)
+		snprintf(out, WB_FAULT_TEXT_MAX,
+			 "the command was killed: its output passed the limit of %llu bytes",
+			 (unsigned long long)exec->env->limits->output_bytes);
+	else
+		snprintf(out, WB_FAULT_TEXT_MAX, "the command was killed: %.150s", fault->text);
+}
+
 static void job_ended(struct wbi_job *job, void *owner)
 {
 	struct exec_conn *exec = owner;
-	char message[WB_FAULT_TEXT_MAX];
+	char reason[WB_FAULT_TEXT_MAX];
 
-	switch (wbi_job_outcome(job)) {
-	case WBI_JOB_ENDED:
-		wbi_reply_output(&exec->call->reply, wbi_job_output(job, 1),
-				 wbi_job_output(job, 2));
-		if (exec->framing == WBI_REPLY_HEADER)
-			begin_digest(exec);
-		else
-			begin_reply(exec);
+	if (wbi_job_outcome(job) != WBI_JOB_ENDED) {
+		why_killed(exec, wbi_job_fault(job), reason);
+		reply_message(exec, reason);
 		return;
-	case WBI_JOB_OVERFLOW:
-		snprintf(message, sizeof message,
-			 "waybill: the command was killed: its output passed the limit of %llu "
-			 "bytes\n",
-			 (unsigned long long)exec->env->limits->output_bytes);
-		break;
-	case WBI_JOB_FAILED:
-		snprintf(message, sizeof message,
-			 "waybill: the command was killed: its output could not be kept: %.100s\n",
-			 wbi_job_fault(job)->text);
-		break;
 	}
-	reply_message(exec, message);
+	wbi_reply_output(&exec->call->reply, wbi_job_output(job, 1), wbi_job_output(job, 2));
+	if (exec->framing == WBI_REPLY_HEADER)
+		begin_digest(exec);
+	else
+		begin_reply(exec);
 }
 
 /* Makes the call that every reply stands on. On failure the connection is gone. */
 static bool begin_call(struct exec_conn *exec)
 {
-	struct exec_call *call = calloc(1, sizeof *call);
+	struct exec_call *call = calloc(1, sizeof(*call));
 
-	if (call == NULL) {
+	if (!call) {
 		wbi_plain_close(&exec->plain);
 		return false;
 	}
@@ -207,11 +211,11 @@ static bool begin_call(struct exec_conn *exec)
 
 /* Refuses with a message and ends the connection: what else the peer sent belongs to what was
  * refused, and must not be taken for a command. */
-static void refuse(struct exec_conn *exec, const char *message)
+static void refuse(struct exec_conn *exec, const char *reason)
 {
 	exec->last = true;
 	if (begin_call(exec))
-		reply_message(exec, message);
+		reply_message(exec, reason);
 }
 
 /* `command` is NUL-terminated. */
@@ -221,7 +225,7 @@ static void start_job(struct exec_conn *exec, char *command)
 	/* A command that begins with a dash is a command, not an option of the shell. */
 	static char end_of_options[] = "--";
 	char *argv[] = {shell, option, end_of_options, command, NULL};
-	char message[WB_FAULT_TEXT_MAX];
+	char reason[WB_FAULT_TEXT_MAX];
 	struct wb_fault fault;
 
 	if (!begin_call(exec))
@@ -231,9 +235,8 @@ static void start_job(struct exec_conn *exec, char *command)
 		set_state(exec, EXEC_RUNNING);
 		return;
 	}
-	snprintf(message, sizeof message, "waybill: the command did not start: %.150s\n",
-		 fault.text);
-	reply_message(exec, message);
+	snprintf(reason, sizeof(reason), "the command did not start: %.150s", fault.text);
+	reply_message(exec, reason);
 }
 
 /* Runs `bytes` bytes at `data` (there is room for a NUL behind them), unless they are no command.
@@ -242,7 +245,7 @@ static void run_command(struct exec_conn *exec, uint8_t *data, size_t bytes)
 {
 	const char *why = wbi_browser_check(data, bytes);
 
-	if (why != NULL) {
+	if (why) {
 		log_about(exec, why);
 		wbi_plain_close(&exec->plain);
 		return;
@@ -266,16 +269,16 @@ static void run_gathered(struct exec_conn *exec)
 static void gather(struct exec_conn *exec, const uint8_t *data, size_t bytes)
 {
 	const struct wb_limits *limits = exec->env->limits;
-	char message[WB_FAULT_TEXT_MAX];
+	char reason[WB_FAULT_TEXT_MAX];
 	uint8_t *nul;
 
 	if (wbi_buf_bytes(&exec->command) + bytes > limits->command_bytes) {
-		snprintf(message, sizeof message,
-			 "waybill: refused: a command may have at most %u bytes; nothing was run\n",
+		snprintf(reason, sizeof(reason),
+			 "refused: a command may have at most %u bytes; nothing was run",
 			 limits->command_bytes);
 		wbi_loop_cancel(exec->env->plain.loop, &exec->plain.timer);
 		wbi_buf_reset(&exec->command);
-		refuse(exec, message);
+		refuse(exec, reason);
 		return;
 	}
 	if (wbi_buf_append(&exec->command, data, bytes) != WB_OK ||
@@ -309,9 +312,33 @@ static void exec_end(struct wbi_plain *plain)
 		wbi_plain_close(plain);
 }
 
+/* The peer will send no more. Whether it has gone is asked for once it has had time to go. */
+static void exec_hung_up(struct wbi_plain *plain)
+{
+	struct exec_conn *exec = exec_of(plain);
+
+	wbi_plain_want(plain, 0);
+	if (exec->env->finder &&
+	    wbi_loop_timer(exec->env->plain.loop, &plain->timer, GONE_CHECK_MS) != WB_OK)
+		wbi_plain_close(plain);
+}
+
+static bool peer_has_gone(struct exec_conn *exec)
+{
+	uid_t uid;
+
+	return wbi_peer_of_tcp(exec->env->finder, exec->plain.stream.watch.fd, &uid, NULL) ==
+	       WB_ERR_REFUSED;
+}
+
 static void exec_expired(struct wbi_plain *plain)
 {
-	run_gathered(exec_of(plain));
+	struct exec_conn *exec = exec_of(plain);
+
+	if (exec->state == EXEC_GATHERING)
+		run_gathered(exec);
+	else if (exec->state == EXEC_RUNNING && peer_has_gone(exec))
+		wbi_plain_close(plain);
 }
 
 static void exec_writable(struct wbi_plain *plain)
@@ -325,7 +352,7 @@ static void exec_drain(struct wbi_plain *plain)
 	struct exec_conn *exec = exec_of(plain);
 
 	if (exec->state == EXEC_IDLE || exec->state == EXEC_GATHERING)
-		wbi_plain_close(plain);
+		wbi_plain_leave(plain);
 }
 
 static void exec_done(struct wbi_plain *plain)
@@ -341,6 +368,7 @@ static const struct wbi_plain_ops exec_ops = {
 	.input = exec_input,
 	.end = exec_end,
 	.writable = exec_writable,
+	.hung_up = exec_hung_up,
 	.expired = exec_expired,
 	.drain = exec_drain,
 	.done = exec_done,
@@ -349,16 +377,16 @@ static const struct wbi_plain_ops exec_ops = {
 static enum wb_err exec_accept(struct wbi_service_env *env, int fd, enum wbi_reply_framing framing,
 			       struct wb_fault *fault)
 {
-	struct exec_conn *exec = calloc(1, sizeof *exec);
+	struct exec_conn *exec = calloc(1, sizeof(*exec));
 	enum wb_err err;
 
-	if (exec == NULL)
+	if (!exec)
 		return wb_fault_set(fault, WB_ERR_NOMEM, NULL, 0, "no memory for a connection");
 	exec->env = env;
 	exec->framing = framing;
 	wbi_buf_init(&exec->command, (size_t)env->limits->command_bytes + 1);
 	err = wbi_plain_init(&exec->plain, &env->plain, &exec_ops, fd, fault);
-	if (err != WB_OK)
+	if (err)
 		free(exec);
 	return err;
 }

@@ -10,7 +10,7 @@
 
 void wbi_reply_init(struct wbi_reply *reply, enum wbi_reply_framing framing)
 {
-	memset(reply, 0, sizeof *reply);
+	memset(reply, 0, sizeof(*reply));
 	reply->framing = framing;
 }
 
@@ -31,9 +31,9 @@ void wbi_reply_message(struct wbi_reply *reply, const char *message)
 {
 	reply->output[0] = reply->output[1] = NULL;
 	reply->message_bytes =
-		(size_t)snprintf(reply->message, sizeof reply->message, "%s", message);
-	if (reply->message_bytes >= sizeof reply->message)
-		reply->message_bytes = sizeof reply->message - 1;
+		(size_t)snprintf(reply->message, sizeof(reply->message), "%s", message);
+	if (reply->message_bytes >= sizeof(reply->message))
+		reply->message_bytes = sizeof(reply->message) - 1;
 	wb_digest_free(reply->digest); /* of output that will not be sent */
 	reply->digest = NULL;
 }
@@ -49,7 +49,7 @@ struct piece {
 
 static struct piece spool_piece(const struct wbi_spool *spool)
 {
-	if (spool == NULL)
+	if (!spool)
 		return (struct piece){"", NULL, 0};
 	if (spool->file >= 0)
 		return (struct piece){NULL, spool, spool->bytes};
@@ -69,14 +69,14 @@ static uint64_t payload_bytes(const struct wbi_reply *reply)
 	uint64_t bytes = reply->message_bytes;
 
 	for (int i = 0; i < 2; i++)
-		if (reply->output[i] != NULL)
+		if (reply->output[i])
 			bytes += reply->output[i]->bytes;
 	return bytes;
 }
 
 static enum wb_err digest_open(struct wbi_reply *reply, struct wb_fault *fault)
 {
-	if (reply->digest != NULL)
+	if (reply->digest)
 		return WB_OK;
 	return wb_digest_new(WB_DIGEST_MD5, &reply->digest, fault);
 }
@@ -87,7 +87,7 @@ enum wb_err wbi_reply_digest(struct wbi_reply *reply, size_t most, bool *ret_com
 	uint64_t begin = 0;
 	enum wb_err err = digest_open(reply, fault);
 
-	for (int i = 0; i < 2 && err == WB_OK; i++) {
+	for (int i = 0; i < 2 && !err; i++) {
 		const struct wbi_spool *spool = reply->output[i];
 		uint64_t end = begin + spool->bytes;
 
@@ -102,7 +102,7 @@ enum wb_err wbi_reply_digest(struct wbi_reply *reply, size_t most, bool *ret_com
 		}
 		begin = end;
 	}
-	if (err == WB_OK)
+	if (!err)
 		*ret_complete = reply->digested == begin;
 	return err;
 }
@@ -114,7 +114,7 @@ static enum wb_err write_header(struct wbi_reply *reply, char *out, size_t size,
 	char md5[WB_DIGEST_HEX_MAX];
 	enum wb_err err = digest_open(reply, fault);
 
-	if (err != WB_OK)
+	if (err)
 		return err;
 	wb_digest_update(reply->digest, reply->message, reply->message_bytes);
 	wb_digest_hex(reply->digest, md5);
@@ -133,12 +133,12 @@ enum wb_err wbi_reply_head(struct wbi_reply *reply, struct wb_fault *fault)
 
 	if (reply->framing == WBI_REPLY_HEADER) {
 		err = write_header(reply, reply->head + WB_LENGTH_BYTES,
-				   sizeof reply->head - WB_LENGTH_BYTES, &header_bytes, fault);
+				   sizeof(reply->head) - WB_LENGTH_BYTES, &header_bytes, fault);
 		announced = header_bytes;
 	}
-	if (err == WB_OK)
+	if (!err)
 		err = wb_length_encode(WB_LENGTH_I32_LE, announced, (uint8_t *)reply->head, fault);
-	if (err == WB_OK)
+	if (!err)
 		reply->head_bytes = WB_LENGTH_BYTES + header_bytes;
 	return err;
 }
@@ -162,7 +162,7 @@ static int gather_parts(const struct wbi_reply *reply, struct iovec out[PIECES],
 			skip -= piece->bytes;
 			continue;
 		}
-		if (piece->spool != NULL) {
+		if (piece->spool) {
 			*ret_file = count == 0 ? piece->spool : NULL;
 			*ret_offset = skip;
 			break;
@@ -183,7 +183,7 @@ int wbi_reply_send(struct wbi_reply *reply, struct wbi_link *link)
 
 	if (count > 0)
 		sent = wbi_link_write(link, parts, count);
-	else if (file != NULL)
+	else if (file)
 		sent = wbi_spool_send(file, offset, link);
 	else
 		return 0;

@@ -11,7 +11,7 @@ static const struct wbi_service services[] = {
 	{"exec-header", WBI_TCP, 8086, wbi_exec_header_accept, NULL},
 };
 
-enum { SERVICE_COUNT = sizeof services / sizeof services[0] };
+enum { SERVICE_COUNT = sizeof(services) / sizeof(services[0]) };
 
 const struct wbi_service *wbi_service_find(const char *name, enum wbi_transport transport)
 {

@@ -9,6 +9,7 @@
 #include "job/audit.h"
 #include "job/job.h"
 #include "sys/addr.h"
+#include "sys/peer.h"
 #include "waybill/limits.h"
 
 /* What services stand on; one a worker. Caller-owned. */
@@ -17,7 +18,9 @@ struct wbi_service_env {
 	struct wbi_job_env jobs;
 	struct wbi_audit audit;
 	const struct wb_limits *limits;
-	bool draining; /* nothing new is begun */
+	struct wbi_peer_finder
+		*finder; /* NULL: callers may be anywhere, and cannot be asked about */
+	bool draining;   /* nothing new is begun */
 };
 
 /* A datagram service on one socket; freed by its own close. */

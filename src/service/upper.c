@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "service/service.h"
@@ -86,7 +87,7 @@ static void upper_writable(struct wbi_plain *plain)
 		return;
 	wbi_buf_reset(&upper->unsent);
 	if (upper->last)
-		wbi_plain_close(plain);
+		wbi_plain_finish(plain);
 	else
 		wbi_plain_want(plain, WBI_READ);
 }
@@ -102,7 +103,7 @@ static void upper_drain(struct wbi_plain *plain)
 
 	upper->last = true;
 	if (wbi_buf_bytes(&upper->unsent) == 0)
-		wbi_plain_close(plain);
+		wbi_plain_leave(plain);
 }
 
 static void upper_done(struct wbi_plain *plain)
@@ -123,14 +124,14 @@ static const struct wbi_plain_ops upper_ops = {
 
 enum wb_err wbi_upper_accept(struct wbi_service_env *env, int fd, struct wb_fault *fault)
 {
-	struct upper_conn *upper = calloc(1, sizeof *upper);
+	struct upper_conn *upper = calloc(1, sizeof(*upper));
 	enum wb_err err;
 
-	if (upper == NULL)
+	if (!upper)
 		return wb_fault_set(fault, WB_ERR_NOMEM, NULL, 0, "no memory for a connection");
 	wbi_buf_init(&upper->unsent, WBI_PLAIN_SCRATCH_BYTES);
 	err = wbi_plain_init(&upper->plain, &env->plain, &upper_ops, fd, fault);
-	if (err != WB_OK)
+	if (err)
 		free(upper);
 	return err;
 }
@@ -140,6 +141,7 @@ struct upper_socket {
 	struct wbi_service_env *env;
 	struct wbi_watch watch;
 	struct wbi_udp_batch *batch;
+	uint16_t port;         /* our own */
 	struct wbi_task flood; /* while it is queued, the socket is not watched */
 };
 
@@ -157,6 +159,17 @@ static void reply_batch(struct upper_socket *udp)
 	wbi_loop_want(udp->env->plain.loop, &udp->watch, result == 0 ? WBI_READ : WBI_WRITE);
 }
 
+/* A datagram from our own port comes from this service or another like it, on somebody's forged
+ * behalf: the reply would be answered, and so on for ever. */
+static bool is_our_like(const struct upper_socket *udp, int i)
+{
+	struct wbi_addr peer;
+	const struct sockaddr *from = wbi_udp_batch_peer(udp->batch, i, &peer.bytes);
+
+	memcpy(&peer.storage, from, peer.bytes);
+	return wbi_addr_port(&peer) == udp->port;
+}
+
 /* Returns whether more is likely to wait: the batch was full, and is answered. */
 static bool receive_batch(struct upper_socket *udp)
 {
@@ -170,13 +183,13 @@ static bool receive_batch(struct upper_socket *udp)
 		bool truncated;
 
 		wbi_udp_batch_at(udp->batch, i, &data, &bytes, &truncated);
-		if (!truncated) {
+		if (truncated)
+			wbi_audit(&udp->env->audit,
+				  "upper+udp: a datagram was longer than any can be: not answered");
+		else if (is_our_like(udp, i))
+			wbi_udp_batch_drop(udp->batch, i);
+		else
 			upper(data, bytes);
-			continue;
-		}
-		wbi_udp_batch_drop(udp->batch, i);
-		wbi_audit(&udp->env->audit,
-			  "upper+udp: a datagram was longer than any can be: not answered");
 	}
 	reply_batch(udp);
 	return count == WBI_UDP_BATCH && udp->watch.events == WBI_READ;
@@ -220,23 +233,31 @@ static void upper_socket_close(struct wbi_datagram_service *service)
 	free(udp);
 }
 
+static uint16_t own_port(int fd)
+{
+	struct wbi_addr own = {.bytes = sizeof(own.storage)};
+
+	return getsockname(fd, &own.any, &own.bytes) == 0 ? wbi_addr_port(&own) : 0;
+}
+
 enum wb_err wbi_upper_bind(struct wbi_service_env *env, int fd, bool wildcard,
 			   struct wbi_datagram_service **ret_service, struct wb_fault *fault)
 {
-	struct upper_socket *udp = calloc(1, sizeof *udp);
+	struct upper_socket *udp = calloc(1, sizeof(*udp));
 	enum wb_err err;
 
-	if (udp == NULL)
+	if (!udp)
 		return wb_fault_set(fault, WB_ERR_NOMEM, NULL, 0, "no memory for a socket");
 	udp->env = env;
 	udp->service.close = upper_socket_close;
 	udp->flood.fn = take_flood;
 	wbi_list_init(&udp->flood.node);
-	udp->watch = (struct wbi_watch){.fn = on_udp, .fd = fd, .events = WBI_READ, .slot = -1};
+	wbi_watch_init(&udp->watch, on_udp, fd, WBI_READ);
+	udp->port = own_port(fd);
 	err = wbi_udp_batch_new(fd, wildcard, &udp->batch, fault);
-	if (err == WB_OK)
+	if (!err)
 		err = wbi_loop_watch(env->plain.loop, &udp->watch, fault);
-	if (err != WB_OK) {
+	if (err) {
 		wbi_udp_batch_free(udp->batch);
 		free(udp);
 		return err;

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -123,8 +124,8 @@ static enum wb_err parse_host(const char *text, struct wbi_uri *uri, struct wb_f
 	if (!bracket && strchr(text, ':') != strrchr(text, ':'))
 		return BAD_URI("%.80s: IPv6 stands in brackets: write [::1]:8080", text);
 	if (end == host)
-		return BAD_URI("%.80s: no host: write 127.0.0.1:PORT, or 0.0.0.0:PORT for all",
-			       text);
+		return BAD_URI("no host stands after ://: write 127.0.0.1:PORT, or 0.0.0.0:PORT "
+			       "for all");
 	if (!bracket && !copy_part(uri->host, sizeof(uri->host), host, end))
 		return BAD_URI("a host name has at most %zu bytes", sizeof(uri->host) - 1);
 	end += bracket;
@@ -147,6 +148,19 @@ enum wb_err wbi_uri_parse(const char *text, struct wbi_uri *ret_uri, struct wb_f
 }
 
 /* ---- URIs as text ---- */
+
+enum wb_err wbi_uri_local(char out[WBI_URI_TEXT_MAX], struct wb_fault *fault)
+{
+	const char *folder = getenv("XDG_RUNTIME_DIR");
+
+	if (!folder || folder[0] != '/')
+		return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0,
+				    "XDG_RUNTIME_DIR is not set: give unix:///path");
+	if (snprintf(out, WBI_URI_TEXT_MAX, "unix://%s/waybill.sock", folder) >= WBI_URI_TEXT_MAX)
+		return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0,
+				    "XDG_RUNTIME_DIR is too long: give unix:///path");
+	return WB_OK;
+}
 
 void wbi_uri_format(const struct wbi_uri *uri, char out[WBI_URI_TEXT_MAX])
 {

@@ -38,6 +38,10 @@ struct wbi_addr {
 WB_WARN_UNUSED enum wb_err wbi_uri_parse(const char *text, struct wbi_uri *ret_uri,
 					 struct wb_fault *fault);
 
+/* The URI of the user's own daemon, which "local" stands for: unix://$XDG_RUNTIME_DIR/waybill.sock.
+ * Returns WB_OK or WB_ERR_ARGUMENT (there is no such folder). */
+WB_WARN_UNUSED enum wb_err wbi_uri_local(char out[WBI_URI_TEXT_MAX], struct wb_fault *fault);
+
 /* Writes a URI as it would be given, with its port. */
 void wbi_uri_format(const struct wbi_uri *uri, char out[WBI_URI_TEXT_MAX]);
 

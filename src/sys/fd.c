@@ -17,18 +17,51 @@ void wbi_fd_close(int *fd)
 	*fd = -1;
 }
 
-enum wb_err wbi_fd_pipe(int *ret_read, int *ret_write, struct wb_fault *fault)
+/* The lowest free number is taken, and those below `fd` are open: so open() gives `fd` itself. */
+enum wb_err wbi_fd_open_stdio(struct wb_fault *fault)
 {
-	int ends[2];
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
+			continue;
+		if (open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY) < 0)
+			return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "/dev/null: %m");
+	}
+	return WB_OK;
+}
 
+/* ours: the end that is not to block. */
+static enum wb_err open_pipe(int ends[2], int ours, struct wb_fault *fault)
+{
 	if (pipe2(ends, O_CLOEXEC) != 0)
 		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "pipe: %m");
-	if (fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) {
+	if (fcntl(ends[ours], F_SETFL, O_NONBLOCK) != 0) {
 		enum wb_err err = wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "pipe: %m");
 		wbi_fd_close(&ends[0]);
 		wbi_fd_close(&ends[1]);
 		return err;
 	}
+	return WB_OK;
+}
+
+enum wb_err wbi_fd_pipe(int *ret_read, int *ret_write, struct wb_fault *fault)
+{
+	int ends[2];
+	enum wb_err err = open_pipe(ends, 0, fault);
+
+	if (err)
+		return err;
+	*ret_read = ends[0];
+	*ret_write = ends[1];
+	return WB_OK;
+}
+
+enum wb_err wbi_fd_pipe_to(int *ret_read, int *ret_write, struct wb_fault *fault)
+{
+	int ends[2];
+	enum wb_err err = open_pipe(ends, 1, fault);
+
+	if (err)
+		return err;
 	*ret_read = ends[0];
 	*ret_write = ends[1];
 	return WB_OK;

@@ -11,9 +11,18 @@
 /* Closes *fd if it is open (>= 0) and sets it to -1. EINTR is not retried (Linux closes anyway). */
 void wbi_fd_close(int *fd);
 
+/* Opens /dev/null as each of stdin, stdout and stderr that the program was started without. Else
+ * the next socket or file would take its number, and be written to as if it were the output. From
+ * then on a closed stdin is at its end, and what is written to a closed stdout or stderr goes
+ * nowhere. Call first of all. */
+WB_WARN_UNUSED enum wb_err wbi_fd_open_stdio(struct wb_fault *fault);
+
 /* A pipe, both ends close-on-exec; the read end non-blocking, the write end blocking (a command's
  * stdout must not surprise it with EAGAIN). */
 WB_WARN_UNUSED enum wb_err wbi_fd_pipe(int *ret_read, int *ret_write, struct wb_fault *fault);
+
+/* The other way round, for a command's stdin: the read end blocking, the write end non-blocking. */
+WB_WARN_UNUSED enum wb_err wbi_fd_pipe_to(int *ret_read, int *ret_write, struct wb_fault *fault);
 
 /* Raises the soft limit of open files to the hard one. ret_before: the soft limit as it was. */
 WB_WARN_UNUSED enum wb_err wbi_fd_raise_limit(unsigned long *ret_before, struct wb_fault *fault);

@@ -44,14 +44,17 @@ struct wbi_loop {
 
 static uint32_t to_epoll(unsigned events)
 {
-	return (events & WBI_READ ? EPOLLIN : 0) | (events & WBI_WRITE ? EPOLLOUT : 0);
+	return (events & WBI_READ ? EPOLLIN : 0) | (events & WBI_WRITE ? EPOLLOUT : 0) |
+	       (events & WBI_PEER_END ? EPOLLRDHUP : 0);
 }
 
 static unsigned from_epoll(uint32_t ready, unsigned wanted)
 {
 	if (ready & (EPOLLERR | EPOLLHUP))
 		return wanted | WBI_HANGUP;
-	return ((ready & EPOLLIN ? WBI_READ : 0) | (ready & EPOLLOUT ? WBI_WRITE : 0)) & wanted;
+	return ((ready & EPOLLIN ? WBI_READ : 0) | (ready & EPOLLOUT ? WBI_WRITE : 0) |
+		(ready & EPOLLRDHUP ? WBI_PEER_END : 0)) &
+	       wanted;
 }
 
 static int control(struct wbi_loop *loop, int operation, struct wbi_watch *watch)

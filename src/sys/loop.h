@@ -17,7 +17,12 @@
 /* HANGUP: error or both directions closed. It always comes, together with whatever is wanted, so a
  * reader that knows nothing of it reads the end or the error. One that wants nothing must unwatch:
  * being level-triggered, it comes again every turn. */
-enum { WBI_READ = 1, WBI_WRITE = 2, WBI_HANGUP = 4 };
+enum {
+	WBI_READ = 1,
+	WBI_WRITE = 2,
+	WBI_HANGUP = 4,
+	WBI_PEER_END = 8, /* the peer will send no more; told without reading what it sent before */
+};
 
 struct wbi_loop; /* opaque, heap */
 

@@ -35,7 +35,7 @@ static enum wb_err take_fd(int fd, struct wbi_inherited *out, struct wb_fault *f
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
 	    fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
 		return wb_fault_set(fault, WB_ERR_SYSTEM, "LISTEN_FDS", 0,
-				    "descriptor %d was promised: %s", fd, strerror(errno));
+				    "descriptor %d was promised: %m", fd);
 	out->fd = fd;
 	return WB_OK;
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import eventually, sanitizer
+from conftest import eventually, sanitizer, wait_readable
 from plain import dial, is_closed, read_exactly, read_header_reply, read_length_reply, reset
 
 LENGTH = "exec-length+tcp://127.0.0.1:0"
@@ -71,13 +71,14 @@ def test_a_long_command_runs_whole(length, size):
 
 
 def test_a_long_command_in_pieces_runs_once(length, tmp_path):
+    """No piece of it is a command of its own, the first of exactly 1,024 bytes least of all."""
     marker = tmp_path / "ran"
-    command = b"echo ran >> %s; : " % str(marker).encode() + b"#" * 30000
+    command = b"x='%s'; echo ${#x} >> %s" % (b"y" * 30000, str(marker).encode())
     with dial(length.address) as connection:
         for start in range(0, len(command), 1024):
             connection.sendall(command[start:start + 1024])
         assert read_length_reply(connection) == b""
-    assert marker.read_text() == "ran\n"
+    assert marker.read_text() == "30000\n"
 
 
 def test_too_long_a_command_is_refused_and_never_run_in_part(length, tmp_path):
@@ -174,6 +175,39 @@ def test_a_reset_ends_the_command(length):
     assert ask(length, b"echo fine") == b"fine\n"
 
 
+def test_a_client_that_closes_ends_its_command(length):
+    """Its end of stream looks like a half-close; the kernel knows better."""
+    connection = dial(length.address)
+    connection.sendall(b"tail -f /dev/null | tail -f /dev/null")
+    eventually(length.children)
+    connection.close()
+    eventually(lambda: length.children() == [])
+
+
+def test_a_half_closed_client_waits_as_long_as_it_takes(length, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with dial(length.address) as half, dial(length.address) as other:
+        half.sendall(b"read x < fifo; echo $x")
+        half.shutdown(socket.SHUT_WR)
+        eventually(length.children)
+        other.sendall(b"timeout 0.1 tail -f /dev/null; echo later")  # longer than the daemon waits before it asks
+        assert read_length_reply(other) == b"later\n"
+        (tmp_path / "fifo").write_text("done\n")
+        assert read_length_reply(half) == b"done\n"
+
+
+def test_one_that_does_not_read_takes_nobody_elses_room(daemon):
+    running = daemon("--listen", LENGTH, "--max-spool", "8M")
+    with dial(running.address) as silent:
+        silent.sendall(b"head -c 8388608 /dev/zero")
+        eventually(lambda: any("deleted" in link for link in running.descriptors().values()))
+        wait_readable(silent)
+        assert ask(running, b"head -c 65536 /dev/zero") == bytes(65536)
+        assert ask(running, b"head -c 9000000 /dev/zero").startswith(
+            b"waybill: the command was killed: the outputs of all commands have filled their room of 8388608")
+        assert read_length_reply(silent) == bytes(8388608)
+
+
 def test_a_reset_in_mid_reply_is_survived(length):
     for _ in range(10):
         connection = dial(length.address)
@@ -236,7 +270,8 @@ def test_a_full_disk_is_told(daemon, tmp_path):
     try:
         running = daemon("--listen", LENGTH, "--spool", folder)
         reply = ask(running, b"head -c 3000000 /dev/zero")
-        assert b"could not be kept" in reply and b"No space left" in reply
+        assert reply.startswith(b"waybill: the command was killed: keep output in ")
+        assert reply.endswith(b": No space left on device\n")
         assert ask(running, b"echo fine") == b"fine\n"
     finally:
         os.system(f"umount -l {folder}")

@@ -187,6 +187,29 @@ def test_a_full_disk(daemon, talk):
     assert_failed(ended, "stdout: No space left on device")
 
 
+@pytest.mark.parametrize("closed, reply, code", [
+    ("<&-", b"", 0),
+    (">&-", framed(b"echo evil\n"), 0),
+    ("2>&-", b"\xff\xff\xff\xff", 1),
+    ("<&- >&- 2>&-", b"", 0),
+])
+def test_no_output_goes_back_to_the_server(environment, closed, reply, code):
+    """A socket must not become stdin, stdout or stderr where the program was started without."""
+    heard = []
+
+    def script(connection):
+        if connection.recv(100):
+            connection.sendall(reply)
+        heard.append(connection.recv(100))
+
+    with Scripted(script) as server:
+        ended = subprocess.run(["/bin/sh", "-c", f'exec "$@" {closed}', "sh", WAYBILL, "talk",
+                                uri_of("exec-length", server)], input=b"command\n", env=environment,
+                               capture_output=True, check=False, timeout=EVENT_SECONDS)
+    assert heard == [b""]
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, b"", b"")
+
+
 def test_interrupt_while_a_reply_is_awaited(environment):
     asked = threading.Event()
 

@@ -95,3 +95,18 @@ def test_a_wildcard_socket_answers_from_the_address_that_was_asked(daemon):
         client.connect(("127.0.0.9", running.port))  # a connected socket hears that address only
         client.send(b"who")
         assert client.recv(100) == b"WHO"
+
+
+def test_a_datagram_from_a_port_like_ours_is_not_answered(daemon):
+    """Or one forged datagram would go round for ever between two such services."""
+    running = daemon("--listen", "upper+udp://127.0.0.1:0")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as like, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        like.bind(("127.0.0.2", running.port))
+        like.sendto(b"echo", running.address)
+        client.settimeout(20)
+        client.sendto(b"after it", running.address)
+        assert client.recv(100) == b"AFTER IT"
+        like.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            like.recv(100)

@@ -65,6 +65,19 @@ static void test_escaped(void **state)
 	assert_string_equal(fault.text, "bad\\n\\x7F\xc3\xa4\\xFF");
 }
 
+/* A fault's text goes into another's, and so on up the floors: it is escaped as if once. */
+static void test_escaped_once(void **state)
+{
+	struct wb_fault fault;
+
+	(void)state;
+	(void)wb_fault_set(&fault, WB_ERR_ARGUMENT, "a\x1b", 0, "'C:\\new\x1b'");
+	for (int floor = 0; floor < 3; floor++)
+		(void)wb_fault_set(&fault, fault.err, fault.field, 0, "%s", fault.text);
+	assert_string_equal(fault.field, "a\\x1B");
+	assert_string_equal(fault.text, "'C:\\new\\x1B'");
+}
+
 static void test_cut_at_whole_characters(void **state)
 {
 	struct wb_fault fault;
@@ -106,6 +119,7 @@ int main(void)
 		cmocka_unit_test(test_record),
 		cmocka_unit_test(test_system_keeps_errno),
 		cmocka_unit_test(test_escaped),
+		cmocka_unit_test(test_escaped_once),
 		cmocka_unit_test(test_cut_at_whole_characters),
 		cmocka_unit_test(test_arguments_may_point_into_the_fault),
 	};

@@ -113,6 +113,23 @@ static void test_escape(void **state)
 		     "e \xe4\xbd\xa0\xf0\x9f\x93\xa6");
 }
 
+static void test_a_message_keeps_its_backslashes(void **state)
+{
+	static const char message[] = "C:\\new\n\x1b[31m \xe2\x80\xae gr\xc3\xbc\xc3\x9f \xff";
+	char once[100], twice[100];
+
+	(void)state;
+	wbi_text_escape_message(message, once, sizeof(once));
+	assert_string_equal(once, "C:\\new\\n\\x1B[31m \\xE2\\x80\\xAE gr\xc3\xbc\xc3\x9f \\xFF");
+	wbi_text_escape_message(once, twice, sizeof(twice));
+	assert_string_equal(twice, once);
+	for (size_t size = 1; size < sizeof(once); size++) {
+		wbi_text_escape_message(message, once, size);
+		wbi_text_escape_message(once, twice, size);
+		assert_string_equal(twice, once);
+	}
+}
+
 /* Whatever the size, the result is a prefix of the whole, ends at a whole escape, and `taken` says
  * where to go on. */
 static void test_every_cut(void **state)
@@ -160,9 +177,13 @@ static void test_no_control_survives(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_code_point), cmocka_unit_test(test_every_three_bytes),
-		cmocka_unit_test(test_prefix),           cmocka_unit_test(test_escape),
-		cmocka_unit_test(test_every_cut),        cmocka_unit_test(test_no_control_survives),
+		cmocka_unit_test(test_every_code_point),
+		cmocka_unit_test(test_every_three_bytes),
+		cmocka_unit_test(test_prefix),
+		cmocka_unit_test(test_escape),
+		cmocka_unit_test(test_a_message_keeps_its_backslashes),
+		cmocka_unit_test(test_every_cut),
+		cmocka_unit_test(test_no_control_survives),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "cli/encode.c" /* the program's own floor is in no library */
 #include "cli/escape.c"
+#include "cli/recode.c" /* the program's own floor is in no library */
 
 struct sink {
 	struct wbi_filter filter;
@@ -118,17 +118,17 @@ static void assert_converted(const char *from, const char *text, size_t bytes, c
 {
 	for (size_t first = 0; first <= bytes; first++)
 		for (size_t second = first; second <= bytes; second++) {
-			struct wbi_encode encode;
+			struct wbi_recode encode;
 			struct sink sink;
 
 			sink_init(&sink);
 			assert_int_equal(
-				wbi_encode_open(&encode, from, "UTF-8", false, &sink.filter, NULL),
+				wbi_recode_open(&encode, from, "UTF-8", false, &sink.filter, NULL),
 				WB_OK);
 			pass(&encode.filter, text, bytes, first, second);
 			assert_true(sink.finished);
 			assert_string_equal(sink.text, shown);
-			wbi_encode_done(&encode);
+			wbi_recode_done(&encode);
 		}
 }
 
@@ -145,36 +145,36 @@ static void test_convert(void **state)
 
 static void test_strict(void **state)
 {
-	struct wbi_encode encode;
+	struct wbi_recode encode;
 	struct sink sink;
 
 	(void)state;
 	sink_init(&sink);
-	assert_int_equal(wbi_encode_open(&encode, "UTF-8", "GBK", true, &sink.filter, NULL), WB_OK);
+	assert_int_equal(wbi_recode_open(&encode, "UTF-8", "GBK", true, &sink.filter, NULL), WB_OK);
 	wbi_filter_give(&encode.filter, "\xe4\xbd\xa0", 3);
 	wbi_filter_finish(&encode.filter);
 	assert_false(encode.bad);
 	assert_string_equal(sink.text, "\xc4\xe3");
 	wbi_filter_give(&encode.filter, "a\xe1\x9a\xa0z", 5); /* a rune */
 	assert_true(encode.bad);
-	wbi_encode_begin(&encode);
+	wbi_recode_begin(&encode);
 	assert_false(encode.bad);
 	wbi_filter_give(&encode.filter, "\xe4\xbd", 2); /* a character that never ends */
 	wbi_filter_finish(&encode.filter);
 	assert_true(encode.bad);
-	wbi_encode_done(&encode);
+	wbi_recode_done(&encode);
 }
 
 static void test_unknown(void **state)
 {
-	struct wbi_encode encode;
+	struct wbi_recode encode;
 	struct wb_fault fault;
 
 	(void)state;
-	assert_int_equal(wbi_encode_open(&encode, "no-such-set", "UTF-8", false, NULL, &fault),
+	assert_int_equal(wbi_recode_open(&encode, "no-such-set", "UTF-8", false, NULL, &fault),
 			 WB_ERR_ARGUMENT);
 	assert_non_null(strstr(fault.text, "no-such-set"));
-	wbi_encode_done(&encode);
+	wbi_recode_done(&encode);
 	assert_true(wbi_charset_is_utf8("utf-8"));
 	assert_true(wbi_charset_is_utf8("UTF8"));
 	assert_false(wbi_charset_is_utf8("UTF-16"));

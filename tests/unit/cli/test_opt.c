@@ -199,6 +199,8 @@ static void test_lists(void **state)
 	assert_int_equal(values.list.count, WBI_OPT_LIST_MAX);
 	strcat(line, " -lx");
 	assert_wrong(line, "-l: given more than 64 times");
+	assert_wrong("--list=", "--list: needs a value (ITEM)");
+	assert_wrong("-l ''", "-l: needs a value (ITEM)");
 }
 
 static void test_numbers(void **state)
@@ -264,6 +266,7 @@ static void test_wrong(void **state)
 	assert_wrong("--=x", "--: there is no such option");
 	assert_wrong("--\x1b[2J", "--\\x1B[2J");
 	assert_wrong("-\xff", "-\\xFF");
+	assert_wrong("--C:\\x", "--C:\\x: there is no such option");
 }
 
 static void test_help(void **state)

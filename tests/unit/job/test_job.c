@@ -210,10 +210,10 @@ static void the_spool_is_full(void **state)
 	struct fixture *fixture = *state;
 	struct told told, other;
 
-	fixture->env.spool.limit_bytes = 50000;
-	run(fixture, "exec head -c 30000 /dev/zero", &told);
+	fixture->env.spool.limit_bytes = 500000;
+	run(fixture, "exec head -c 300000 /dev/zero", &told);
 	assert_int_equal(wbi_job_outcome(told.job), WBI_JOB_ENDED);
-	run(fixture, "exec head -c 30000 /dev/zero", &other);
+	run(fixture, "exec head -c 300000 /dev/zero", &other);
 	assert_int_equal(wbi_job_outcome(other.job), WBI_JOB_OVERFLOW);
 	wbi_job_free(other.job);
 	wbi_job_free(told.job);

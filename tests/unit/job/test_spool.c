@@ -124,7 +124,7 @@ static void spool_all(struct fixture *fixture, size_t bytes, size_t step)
 			left -= fill(fixture, MOST);
 		at += now;
 		assert_int_equal(fixture->spool.bytes, at);
-		assert_int_equal(fixture->account.bytes, at);
+		assert_int_equal(fixture->account.bytes, at > MEMORY ? at : 0);
 	}
 }
 
@@ -304,44 +304,47 @@ static void the_account_is_full(void **state)
 	struct fixture *fixture = *state;
 	struct wb_fault fault = {0};
 
-	fixture->account.limit_bytes = 20000;
-	put(fixture, 0, 20001);
-	assert_int_equal(fill(fixture, MOST), 20000);
-	assert_int_equal(fixture->account.bytes, 20000);
+	fixture->account.limit_bytes = MEMORY + 20000;
+	put(fixture, 0, MEMORY + 20001);
+	assert_int_equal(fill(fixture, MOST), MEMORY + 20000);
+	assert_int_equal(fixture->account.bytes, MEMORY + 20000);
 	assert_int_equal(try_fill(fixture, MOST, &fault), WB_ERR_LIMIT);
 	assert_int_equal(fault.err, WB_ERR_LIMIT);
-	assert_int_equal(fixture->account.bytes, 20000);
+	assert_non_null(strstr(fault.text, "--max-spool"));
+	assert_int_equal(fixture->account.bytes, MEMORY + 20000);
 }
 
 static void the_account_is_just_enough(void **state)
 {
 	struct fixture *fixture = *state;
 
-	fixture->account.limit_bytes = 100;
-	put(fixture, 0, 100);
-	assert_int_equal(fill(fixture, MOST), 100);
+	fixture->account.limit_bytes = MEMORY + 100;
+	put(fixture, 0, MEMORY + 100);
+	assert_int_equal(fill(fixture, MOST), MEMORY + 100);
 	assert_int_equal(try_fill(fixture, MOST, NULL), WB_ERR_TIMEOUT);
 	wbi_fd_close(&fixture->writer);
 	assert_int_equal(fill(fixture, MOST), 0);
 }
 
+/* A full account stops what outgrows its memory, and nothing else. */
 static void the_account_is_shared(void **state)
 {
 	struct fixture *fixture = *state;
 	struct wbi_spool other;
-
-	fixture->account.limit_bytes = 100;
-	wbi_spool_init(&other, &fixture->account, MEMORY);
-	put(fixture, 0, 80);
-	assert_int_equal(fill(fixture, MOST), 80);
-	put(fixture, 0, 30);
+	struct wb_fault fault = {0};
 	size_t taken;
+
+	fixture->account.limit_bytes = MEMORY + 80;
+	wbi_spool_init(&other, &fixture->account, MEMORY);
+	put(fixture, 0, MEMORY + 80);
+	assert_int_equal(fill(fixture, MOST), MEMORY + 80);
+	put(fixture, 0, MEMORY + 1);
 	assert_int_equal(wbi_spool_fill(&other, fixture->reader, MOST, &taken, NULL), WB_OK);
-	assert_int_equal(taken, 20);
-	assert_int_equal(fixture->account.bytes, 100);
+	assert_int_equal(taken, MEMORY);
+	assert_int_equal(wbi_spool_fill(&other, fixture->reader, MOST, &taken, &fault),
+			 WB_ERR_LIMIT);
 	wbi_spool_done(&other);
-	assert_int_equal(fixture->account.bytes, 80);
-	assert_int_equal(fill(fixture, MOST), 10);
+	assert_int_equal(fixture->account.bytes, MEMORY + 80);
 }
 
 static void asked_for_nothing(void **state)
@@ -382,7 +385,7 @@ static void disk_full(void **state)
 	put(fixture, 0, 3 * PIPE);
 	while (!err)
 		err = try_fill(fixture, MOST, &fault);
-	wbi_fd_close(&fixture->spool.file); /* else the file system is busy */
+	wbi_spool_done(&fixture->spool); /* else the file system is busy */
 	assert_int_equal(umount(fixture->folder), 0);
 	assert_int_equal(err, WB_ERR_SYSTEM);
 	assert_int_equal(fault.system_errno, ENOSPC);

@@ -44,7 +44,7 @@ static void fill(struct wbi_spool *spool, const char *text, size_t bytes)
 static void fixture_init(struct fixture *f, enum wbi_reply_framing framing, size_t memory_bytes,
 			 const char *out, size_t out_bytes, const char *err)
 {
-	memset(f, 0, sizeof *f);
+	memset(f, 0, sizeof(*f));
 	f->account = (struct wbi_spool_account){.folder = "/tmp", .limit_bytes = 1 << 20};
 	wbi_spool_init(&f->out, &f->account, memory_bytes);
 	wbi_spool_init(&f->err, &f->account, memory_bytes);
@@ -130,7 +130,7 @@ static void test_header_framing_digests_in_steps(void **state)
 	for (size_t step = 1; step <= 12; step++) {
 		struct fixture f;
 		struct wb_fault fault;
-		size_t head_bytes = 4 + sizeof header_reply - 1;
+		size_t head_bytes = 4 + sizeof(header_reply) - 1;
 
 		fixture_init(&f, WBI_REPLY_HEADER, step % 2 ? 4096 : 4, "hello\n", 6, "oops\n");
 		digest_in_steps(&f, step);
@@ -170,8 +170,8 @@ static void test_a_long_message_is_cut(void **state)
 	char message[1000];
 
 	(void)state;
-	memset(message, 'm', sizeof message);
-	message[sizeof message - 1] = '\0';
+	memset(message, 'm', sizeof(message));
+	message[sizeof(message) - 1] = '\0';
 	fixture_init(&f, WBI_REPLY_LENGTH, 4096, "", 0, "");
 	wbi_reply_message(&f.reply, message);
 	assert_int_equal(wbi_reply_head(&f.reply, &fault), WB_OK);

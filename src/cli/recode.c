@@ -1,5 +1,5 @@
 /* Character sets by iconv. What cannot be converted is shown, not lost: as \xNN. */
-#include "cli/encode.h"
+#include "cli/recode.h"
 
 #include <errno.h>
 #include <langinfo.h>
@@ -30,7 +30,7 @@ const char *wbi_charset_init(void)
 }
 
 /* Runs iconv over the input until it is used up or something stops it; returns the errno. */
-static int convert(struct wbi_encode *encode, char **text, size_t *bytes)
+static int convert(struct wbi_recode *encode, char **text, size_t *bytes)
 {
 	for (;;) {
 		char out[OUT_BYTES];
@@ -45,7 +45,7 @@ static int convert(struct wbi_encode *encode, char **text, size_t *bytes)
 	}
 }
 
-static void refuse_byte(struct wbi_encode *encode, char byte)
+static void refuse_byte(struct wbi_recode *encode, char byte)
 {
 	char shown[8];
 
@@ -59,7 +59,7 @@ static void refuse_byte(struct wbi_encode *encode, char byte)
 
 /* Converts as much of `text` as can be; returns how many bytes were used. What is left is the
  * beginning of a character. */
-static size_t use(struct wbi_encode *encode, char *text, size_t bytes)
+static size_t use(struct wbi_recode *encode, char *text, size_t bytes)
 {
 	size_t left = bytes;
 
@@ -73,14 +73,14 @@ static size_t use(struct wbi_encode *encode, char *text, size_t bytes)
 	return bytes - left;
 }
 
-static void drop_held(struct wbi_encode *encode, size_t bytes)
+static void drop_held(struct wbi_recode *encode, size_t bytes)
 {
 	encode->held_bytes -= bytes;
 	memmove(encode->held, encode->held + bytes, encode->held_bytes);
 }
 
 /* Adds one byte to the held beginning of a character, and converts what that completes. */
-static void extend_held(struct wbi_encode *encode, char byte)
+static void extend_held(struct wbi_recode *encode, char byte)
 {
 	if (encode->held_bytes == sizeof(encode->held)) { /* no character is that long */
 		refuse_byte(encode, encode->held[0]);
@@ -92,7 +92,7 @@ static void extend_held(struct wbi_encode *encode, char byte)
 
 static void encode_give(struct wbi_filter *filter, const void *data, size_t bytes)
 {
-	struct wbi_encode *encode = WBI_CONTAINER(filter, struct wbi_encode, filter);
+	struct wbi_recode *encode = WBI_CONTAINER(filter, struct wbi_recode, filter);
 	char *text = (char *)data; /* iconv's prototype is older than const; it does not write */
 
 	while (bytes > 0 && !encode->bad) {
@@ -109,7 +109,7 @@ static void encode_give(struct wbi_filter *filter, const void *data, size_t byte
 
 static void encode_finish(struct wbi_filter *filter)
 {
-	struct wbi_encode *encode = WBI_CONTAINER(filter, struct wbi_encode, filter);
+	struct wbi_recode *encode = WBI_CONTAINER(filter, struct wbi_recode, filter);
 
 	for (size_t i = 0; i < encode->held_bytes; i++)
 		refuse_byte(encode, encode->held[i]);
@@ -118,18 +118,18 @@ static void encode_finish(struct wbi_filter *filter)
 	wbi_filter_finish(encode->filter.next);
 }
 
-void wbi_encode_begin(struct wbi_encode *encode)
+void wbi_recode_begin(struct wbi_recode *encode)
 {
 	encode->held_bytes = 0;
 	encode->bad = false;
 	iconv(encode->iconv, NULL, NULL, NULL, NULL);
 }
 
-enum wb_err wbi_encode_open(struct wbi_encode *encode, const char *from, const char *to,
+enum wb_err wbi_recode_open(struct wbi_recode *encode, const char *from, const char *to,
 			    bool strict, struct wbi_filter *next, struct wb_fault *fault)
 {
 	*encode =
-		(struct wbi_encode){.filter = {encode_give, encode_finish, next}, .strict = strict};
+		(struct wbi_recode){.filter = {encode_give, encode_finish, next}, .strict = strict};
 	encode->iconv = iconv_open(to, from);
 	encode->open = encode->iconv != (iconv_t)-1;
 	if (encode->open)
@@ -141,7 +141,7 @@ enum wb_err wbi_encode_open(struct wbi_encode *encode, const char *from, const c
 			    to);
 }
 
-void wbi_encode_done(struct wbi_encode *encode)
+void wbi_recode_done(struct wbi_recode *encode)
 {
 	if (encode->open)
 		iconv_close(encode->iconv);

@@ -1,6 +1,6 @@
 /* Character sets: a filter that converts as bytes pass. */
-#ifndef WBI_ENCODE_H
-#define WBI_ENCODE_H
+#ifndef WBI_RECODE_H
+#define WBI_RECODE_H
 
 #include <iconv.h>
 
@@ -13,7 +13,7 @@
 const char *wbi_charset_init(void);
 bool wbi_charset_is_utf8(const char *charset);
 
-struct wbi_encode {
+struct wbi_recode {
 	struct wbi_filter filter;
 	iconv_t iconv;
 	bool open;
@@ -25,12 +25,12 @@ struct wbi_encode {
 
 /* Opens a conversion. The caller owns *encode and ends it with _done (also after a failure).
  * Returns WB_OK; WB_ERR_ARGUMENT where there is no such conversion; WB_ERR_SYSTEM. */
-WB_WARN_UNUSED enum wb_err wbi_encode_open(struct wbi_encode *encode, const char *from,
+WB_WARN_UNUSED enum wb_err wbi_recode_open(struct wbi_recode *encode, const char *from,
 					   const char *to, bool strict, struct wbi_filter *next,
 					   struct wb_fault *fault);
-void wbi_encode_done(struct wbi_encode *encode);
+void wbi_recode_done(struct wbi_recode *encode);
 
 /* Forgets what is held and any error: a new text begins. */
-void wbi_encode_begin(struct wbi_encode *encode);
+void wbi_recode_begin(struct wbi_recode *encode);
 
 #endif
