@@ -8,7 +8,7 @@
 #include "lab/lab.h"
 #include "lab/tcp_info.h"
 
-enum { BACKLOG = 5, FIT = BACKLOG + 1, CROWD = FIT + 1 };
+enum { BACKLOG = 5, FIT = BACKLOG + 1, CROWD = FIT + 1, SHOWN = 2 };
 
 /* The seventh knocks; then one is accepted, and the repeated SYN finds room. */
 static void seventh(struct lab *lab, int listener, uint16_t port)
@@ -101,6 +101,33 @@ static void two_queues(struct lab *lab)
 		"SYN_RECV=%d Recv-Q=%u -> %u", half_open, before.recv_queue, after.recv_queue);
 }
 
+/* Twice as many half-open clients as fit: for the rest the kernel keeps no state. */
+static void half_open_bound(struct lab *lab)
+{
+	int listener = lab_listener(lab, BACKLOG), half_open;
+	uint16_t port = lab_port(listener);
+
+	lab_part(lab, LAB_TEXT("How many may be half-open? Twelve clients that say nothing",
+			       "半连接最多几个？来十二个一言不发的客户端"));
+	LAB_OPTION(lab, listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, 5);
+	for (int i = 0; i < 2 * FIT; i++) {
+		int client = lab_socket(lab, LAB_CLIENT, SOCK_STREAM);
+
+		lab_quiet(lab, i >= SHOWN);
+		lab_nonblocking(client, true);
+		lab_connect(lab, client, port);
+	}
+	lab_quiet(lab, false);
+	half_open = lab_diag_count(port, LAB_TCP_SYN_RECV);
+	lab_witness(lab, "sock_diag", "SYN_RECV: %d", half_open);
+	lab_witness_setting(lab, "net/ipv4/tcp_syncookies");
+	lab_witness_setting(lab, "net/ipv4/tcp_max_syn_backlog");
+	lab_truth(
+		lab, half_open == FIT ? LAB_HOLDS : LAB_VARIES,
+		LAB_TEXT("the backlog bounds the SYN queue as well", "SYN 队列的上限也是 backlog"),
+		"SYN_RECV=%d", half_open);
+}
+
 static void cap(struct lab *lab)
 {
 	int listener = lab_listener(lab, 1), result;
@@ -126,6 +153,7 @@ static void run(struct lab *lab)
 	crowd(lab);
 	refused(lab);
 	two_queues(lab);
+	half_open_bound(lab);
 	cap(lab);
 }
 
@@ -171,21 +199,25 @@ const struct lab_experiment lab_exp_backlog = {
 		     "一直等：它的 SYN 被丢弃，然后重发"}},
 	.why = {"The backlog bounds the accept queue: connections whose handshake is done and that "
 		"nobody has accepted. Linux lets in while the queue is not longer than the "
-		"backlog, "
-		"so 5 means 6. When it is full, a new SYN is dropped silently; the client cannot "
-		"tell this from a lost packet, and sends again after 1 s, 2 s, 4 s. That kindness "
-		"is on purpose: a moment later there may be room.\n"
-		"Half-open connections stand in another place (SYN_RECV, bounded by "
-		"tcp_max_syn_backlog). For a listener sock_diag and ss show the accept queue as "
-		"Recv-Q, its bound as Send-Q.",
-		"backlog 限制的是 accept 队列：握手已经完成、还没有人 accept 的连接。Linux 的判断是"
-		"“队列长度不超过 backlog 就放行”，所以写 5 能排 6 个。队列满了，新的 SYN 会被悄悄丢"
-		"掉；客户端分不清这是丢包还是排队，于是 1 秒、2 秒、4 秒后重发。这样宽容是有意的："
-		"过一会儿也许就有空位了。\n"
-		"半连接另有去处（SYN_RECV，上限由 tcp_max_syn_backlog 决定）。对监听套接字，"
-		"sock_diag 和 ss 的 Recv-Q 是 accept 队列的长度，Send-Q 是它的上限。"},
-	.sources = {"listen(2), NOTES", "tcp(7), tcp_max_syn_backlog, TCP_DEFER_ACCEPT",
-		    "Linux Documentation/networking/ip-sysctl.rst, somaxconn"},
+		"backlog, so 5 means 6. When it is full, a new SYN is dropped silently; the client "
+		"cannot tell this from a lost packet, and sends it again a second later, and a few "
+		"times more (tcp_syn_retries). That kindness is on purpose: a moment later there "
+		"may be room.\n"
+		"Half-open connections (SYN_RECV) are counted apart, but the same backlog bounds "
+		"them: beyond it Linux answers with SYN cookies and remembers nothing. The famous "
+		"tcp_max_syn_backlog counts only where tcp_syncookies is 0. For a listener "
+		"sock_diag and ss show the accept queue as Recv-Q, its bound as Send-Q.",
+		"backlog 限制的是 accept 队列：握手已经完成、还没有人 accept 的连接。Linux "
+		"的判断是“队列长度不超过 backlog 就放行”，所以写 5 能排 6 个。队列满了，新的 SYN "
+		"会被悄悄丢掉；客户端分不清这是丢包还是排队，于是一秒后重发，之后还会再试几次（tcp_"
+		"syn_retries）。这样宽容是有意的：过一会儿也许就有空位了。\n"
+		"半连接（SYN_RECV）另外计数，上限却是同一个 backlog：超出之后，Linux 改用 SYN "
+		"cookie 应答，不再保存任何状态。大名鼎鼎的 tcp_max_syn_backlog 只在 tcp_syncookies "
+		"为 0 时才起作用。对监听套接字，sock_diag 和 ss 的 Recv-Q 是 accept "
+		"队列的长度，Send-Q 是它的上限。"},
+	.sources = {"listen(2), NOTES; tcp(7), TCP_DEFER_ACCEPT",
+		    "Linux Documentation/networking/ip-sysctl.rst, somaxconn, tcp_syncookies",
+		    "Linux net/ipv4/tcp_input.c, tcp_conn_request"},
 	.run = run,
 	.cure_title = {"a backlog for the burst, and accept at once",
 		       "按突发量设 backlog，并及时 accept"},
