@@ -219,6 +219,19 @@ int lab_get_option(int fd, int level, int option)
 	return value;
 }
 
+bool lab_loopback_works(void)
+{
+	struct sockaddr_in address = loopback(1);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool works = fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+	int error = errno;
+
+	if (fd >= 0)
+		close(fd);
+	errno = error;
+	return works;
+}
+
 bool lab_wait_readable(int fd, size_t bytes, int timeout_ms)
 {
 	struct pollfd wait = {.fd = fd, .events = POLLIN};

@@ -133,6 +133,9 @@ int lab_get_option(int fd, int level, int option);
 /* Puts a descriptor opened elsewhere under the lab's care; returns it. */
 int lab_keep(struct lab *lab, enum lab_side side, int fd);
 
+/* Whether 127.0.0.1 can be reached: an empty network namespace's loopback is down. errno if not. */
+bool lab_loopback_works(void);
+
 /* Waits, at most timeout_ms, until fd is readable (for a stream: holds `bytes`); says whether. */
 bool lab_wait_readable(int fd, size_t bytes, int timeout_ms);
 bool lab_wait_writable(int fd, int timeout_ms);

@@ -1,4 +1,5 @@
 /* waybill lab: every phenomenon of socket programming, live, on this machine's own kernel. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,16 @@ static bool run_experiment(struct lab_view *view, const struct lab_experiment *e
 	return good && !ferror(view->out);
 }
 
+/* Without it every statement would fail for a reason that is none of its own. */
+static bool loopback_works(void)
+{
+	if (lab_loopback_works())
+		return true;
+	fprintf(stderr, "waybill lab: 127.0.0.1: %s; is the loopback interface up?\n",
+		lab_error_name(errno));
+	return false;
+}
+
 static int run_all(struct lab_view *view)
 {
 	bool good = true;
@@ -166,7 +177,7 @@ static int run_named(struct lab_view *view, const char *name)
 		lab_show_code(view, experiment, options.code ? LAB_CODE_C : LAB_CODE_PYTHON);
 		return fflush(view->out) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 	}
-	return run_experiment(view, experiment) ? EXIT_SUCCESS : EXIT_FAILURE;
+	return loopback_works() && run_experiment(view, experiment) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static int run_list(const struct lab_view *view)
@@ -203,7 +214,7 @@ static int run_lab(const struct wbi_command *command, int argc, char **argv)
 	if (options.all && (argc > operands || options.code || options.python))
 		return usage_error("--all: goes with neither a name nor --code nor --python");
 	if (options.all)
-		return run_all(&view);
+		return loopback_works() ? run_all(&view) : EXIT_FAILURE;
 	if (argc > operands)
 		return run_named(&view, argv[operands]);
 	if (options.check || options.code || options.python)

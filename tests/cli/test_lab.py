@@ -178,6 +178,26 @@ def test_a_cure_left_out_fails_the_check(cure):
     assert f"FAILS: {name}: " in broken.stdout.decode()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a peer that vanishes")
+@pytest.mark.parametrize("cure", ["keepalive", "user-timeout"])
+def test_a_dead_peer_goes_unnoticed_without_its_cure(cure):
+    broken = lab("dead-peer", "--check", env=environment(WAYBILL_LAB_BREAK=cure))
+    assert broken.returncode == 1, broken.stdout.decode()
+    assert "FAILS: dead-peer: " in broken.stdout.decode()
+
+
+@pytest.mark.parametrize("arguments", [["sticky"], ["--all", "--check"]])
+def test_without_a_loopback_it_says_so(arguments):
+    """In an empty network namespace; a plain user needs one of users around it."""
+    unshare = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("network namespaces are not allowed here")
+    ended = subprocess.run([*unshare, WAYBILL, "lab", *arguments], capture_output=True, check=False,
+                           timeout=CHECK_SECONDS)
+    assert (ended.returncode, ended.stdout) == (1, b"")
+    assert ended.stderr == b"waybill lab: 127.0.0.1: ENETUNREACH; is the loopback interface up?\n"
+
+
 # --- the text ---------------------------------------------------------------------------------------
 
 
