@@ -185,11 +185,10 @@ const struct lab_experiment lab_exp_backlog = {
 	.name = "backlog",
 	.title = {"listen(5): six wait, the seventh knocks in vain",
 		  "listen(5)：六个排队，第七个敲不开门"},
-	.claim =
-		{"listen(5) allows five connections; the sixth client gets an error. The limit can "
-		 "be raised with the sysctl tcp_backlog.",
-		 "listen(5) 最多允许五个连接，第六个客户端会报错；可以改内核参数 tcp_backlog "
-		 "调大。"},
+	.claim = {"listen(5) allows five connections; the sixth client gets an error. The limit "
+		  "can be raised with the sysctl tcp_backlog.",
+		  "listen(5) 最多允许五个连接，第六个客户端会报错；可以改内核参数 tcp_backlog 调"
+		  "大。"},
 	.question = {"A server has called listen(5) and never accepts. Seven clients connect, one "
 		     "after another. What becomes of the seventh?",
 		     "服务器 listen(5) 之后一直不 accept。七个客户端先后连接，第七个会怎样？"},
@@ -207,14 +206,14 @@ const struct lab_experiment lab_exp_backlog = {
 		"them: beyond it Linux answers with SYN cookies and remembers nothing. The famous "
 		"tcp_max_syn_backlog counts only where tcp_syncookies is 0. For a listener "
 		"sock_diag and ss show the accept queue as Recv-Q, its bound as Send-Q.",
-		"backlog 限制的是 accept 队列：握手已经完成、还没有人 accept 的连接。Linux "
-		"的判断是“队列长度不超过 backlog 就放行”，所以写 5 能排 6 个。队列满了，新的 SYN "
-		"会被悄悄丢掉；客户端分不清这是丢包还是排队，于是一秒后重发，之后还会再试几次（tcp_"
-		"syn_retries）。这样宽容是有意的：过一会儿也许就有空位了。\n"
+		"backlog 限制的是 accept 队列：握手已经完成、还没有人 accept 的连接。Linux 的判断是"
+		"“队列长度不超过 backlog 就放行”，所以写 5 能排 6 个。队列满了，新的 SYN 会被悄悄丢"
+		"掉；客户端分不清这是丢包还是排队，于是一秒后重发，之后还会再试几次"
+		"（tcp_syn_retries）。这样宽容是有意的：过一会儿也许就有空位了。\n"
 		"半连接（SYN_RECV）另外计数，上限却是同一个 backlog：超出之后，Linux 改用 SYN "
 		"cookie 应答，不再保存任何状态。大名鼎鼎的 tcp_max_syn_backlog 只在 tcp_syncookies "
-		"为 0 时才起作用。对监听套接字，sock_diag 和 ss 的 Recv-Q 是 accept "
-		"队列的长度，Send-Q 是它的上限。"},
+		"为 0 时才起作用。对监听套接字，sock_diag 和 ss 的 Recv-Q 是 accept 队列的长度，"
+		"Send-Q 是它的上限。"},
 	.sources = {"listen(2), NOTES; tcp(7), TCP_DEFER_ACCEPT",
 		    "Linux Documentation/networking/ip-sysctl.rst, somaxconn, tcp_syncookies",
 		    "Linux net/ipv4/tcp_input.c, tcp_conn_request"},

@@ -165,28 +165,22 @@ const struct lab_experiment lab_exp_byte_order = {
 	.claim = {"struct.pack('i', n) is four bytes that any machine understands.",
 		  "struct.pack('i', n) 打成四个字节，哪台机器都认得。"},
 	.question =
-		{"A peer packs the length 5 with '!I' (network order). The reader unpacks it "
-		 "with '<I'. What length does it see?",
+		{"A peer packs the length 5 with '!I' (network order). The reader unpacks it with "
+		 "'<I'. What length does it see?",
 		 "对端用 '!I'（网络字节序）打包长度 5，读的一方用 '<I' 解包，看到的长度是多少？"},
 	.choices = {{"5", "5"}, {"83886080", "83886080"}, {"an error", "报错"}},
 	.why = {"Four bytes have no order written on them. 'i' is whatever the machine has (and "
-		"with "
-		"other fields before it, padding too); '<i' is little-endian and '!i' big-endian "
-		"everywhere. Both are fine, as long as both sides agree.\n"
+		"with other fields before it, padding too); '<i' is little-endian and '!i' "
+		"big-endian everywhere. Both are fine, as long as both sides agree.\n"
 		"A signed 32-bit length ends at 2147483647; a larger one wraps to a negative "
-		"number "
-		"where nobody checks (Python's struct refuses). And a length is what the peer "
-		"says, "
-		"not what is true: check it against a limit before allocating, and expect the rest "
-		"never to come.",
-		"四个字节上并没有写着顺序。'i' "
-		"是本机的字节序（前面有别的字段时还会对齐填充）；'<i' 在哪里"
-		"都是小端，'!i' 在哪里都是大端。用哪种都行，只要双方一致。\n"
+		"number where nobody checks (Python's struct refuses). And a length is what the "
+		"peer says, not what is true: check it against a limit before allocating, and "
+		"expect the rest never to come.",
+		"四个字节上并没有写着顺序。'i' 是本机的字节序（前面有别的字段时还会对齐填充）；"
+		"'<i' 在哪里都是小端，'!i' 在哪里都是大端。用哪种都行，只要双方一致。\n"
 		"有符号 32 位的长度最多到 2147483647，再大又没人检查，就会绕成负数（Python 的 "
-		"struct 会"
-		"拒绝）。而且长度只是对方说的，未必是真的：分配内存之前先和上限比较，也要想到余下的"
-		"数据"
-		"可能永远不来。"},
+		"struct 会拒绝）。而且长度只是对方说的，未必是真的：分配内存之前先和上限比较，也要"
+		"想到余下的数据可能永远不来。"},
 	.sources = {"Python library reference, struct: byte order, size, and alignment",
 		    "byteorder(3); endian(3)", "RFC 1700, Data Notation"},
 	.run = run,

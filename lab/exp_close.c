@@ -229,23 +229,17 @@ const struct lab_experiment lab_exp_close = {
 		    {"ECONNRESET", "ECONNRESET"},
 		    {"it waits", "一直等待"}},
 	.why = {"A stream's end is told by FIN, and recv returns 0 for it. As 0 means \"the end\", "
-		"it "
-		"can't mean \"an empty message\": nothing is sent for one. If close throws "
-		"away bytes that had arrived, the sender must learn of it, so the kernel sends "
-		"RST; "
-		"the same when bytes arrive after close. The first send after the peer's close "
-		"still succeeds, because FIN only says that the peer will not send; its RST comes "
-		"as "
-		"the answer, and the next send fails.\n"
-		"An RST may also wipe out replies that the client has not read yet. So: "
-		"stop sending, read to the end, then close.",
-		"流的结束由 FIN 通知，recv 为此返回 0。既然 0 "
-		"表示“结束”，就不能再表示“空消息”：发送空"
-		"消息时，线上什么也没有。如果 close "
-		"扔掉了已经到达的字节，就必须让发送方知道，所以内核"
-		"发 RST；close 之后才到的数据也一样。对端 close 之后第一次 send 仍会成功，因为 FIN "
-		"只"
-		"说明“我不再发”；对端随后回一个 RST，再 send 才会失败。\n"
+		"it can't mean \"an empty message\": nothing is sent for one. If close throws away "
+		"bytes that had arrived, the sender must learn of it, so the kernel sends RST; the "
+		"same when bytes arrive after close. The first send after the peer's close still "
+		"succeeds, because FIN only says that the peer will not send; its RST comes as the "
+		"answer, and the next send fails.\n"
+		"An RST may also wipe out replies that the client has not read yet. So: stop "
+		"sending, read to the end, then close.",
+		"流的结束由 FIN 通知，recv 为此返回 0。既然 0 表示“结束”，就不能再表示“空消息”：发"
+		"送空消息时，线上什么也没有。如果 close 扔掉了已经到达的字节，就必须让发送方知道，"
+		"所以内核发 RST；close 之后才到的数据也一样。对端 close 之后第一次 send 仍会成功，"
+		"因为 FIN 只说明“我不再发”；对端随后回一个 RST，再 send 才会失败。\n"
 		"RST 还可能冲掉客户端尚未读到的回复。所以正确的顺序是：先停发，读到结束，再 "
 		"close。"},
 	.sources = {"recv(2), RETURN VALUE; send(2), EPIPE", "shutdown(2); signal(7), SIGPIPE",

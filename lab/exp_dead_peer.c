@@ -257,18 +257,16 @@ const struct lab_experiment lab_exp_dead_peer = {
 		"come back: while nothing is sent, there is nothing to miss, and the connection "
 		"stays ESTABLISHED for ever. With data under way the kernel sends it again, each "
 		"time waiting twice as long (tcp_retries2: about 15 minutes by default); "
-		"keepalive, "
-		"where switched on, begins after two hours.\n"
+		"keepalive, where switched on, begins after two hours.\n"
 		"TCP_USER_TIMEOUT bounds the wait for an ACK, keepalive probes an idle connection, "
 		"and a ping in the protocol asks the program itself: a kernel answers for a "
 		"program that hangs.",
-		"断电的机器不会发 FIN。TCP "
-		"只能从“该回来的没有回来”得知：什么都不发，就没有什么可缺的，"
-		"连接会永远停在 ESTABLISHED。有数据在途时，内核会重传，每次等待加倍（tcp_retries2，"
-		"默认约 15 分钟）；keepalive 即使打开，默认也要两小时后才开始探测。\n"
-		"TCP_USER_TIMEOUT 限定等待 ACK 的时间，keepalive 探测空闲的连接，而协议里的 ping "
-		"问的"
-		"是程序本身：程序卡死了，内核照样会替它回 ACK。"},
+		"断电的机器不会发 FIN。TCP 只能从“该回来的没有回来”得知：什么都不发，就没有什么可缺"
+		"的，连接会永远停在 ESTABLISHED。有数据在途时，内核会重传，每次等待加倍"
+		"（tcp_retries2，默认约 15 分钟）；keepalive 即使打开，默认也要两小时后才开始探"
+		"测。\n"
+		"TCP_USER_TIMEOUT 限定等待 ACK 的时间，keepalive 探测空闲的连接，而协议里的 ping 问"
+		"的是程序本身：程序卡死了，内核照样会替它回 ACK。"},
 	.sources = {"tcp(7), TCP_USER_TIMEOUT, TCP_KEEPIDLE, tcp_retries2",
 		    "RFC 1122, 4.2.3.5 and 4.2.3.6; RFC 5482",
 		    "Linux Documentation/networking/ip-sysctl.rst",

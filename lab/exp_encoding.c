@@ -176,32 +176,25 @@ const struct lab_experiment lab_exp_encoding = {
 	.title = {"GBK read as UTF-8, and back", "GBK 当成 UTF-8，以及反过来"},
 	.claim = {"A socket carries text; garbled characters come from the network.",
 		  "套接字传的是文字，乱码是网络传坏的。"},
-	.question =
-		{"A client on a Chinese Windows sends two Chinese characters in GBK (4 bytes). "
-		 "The server decodes them as UTF-8. What does it get?",
-		 "中文 Windows 上的客户端用 GBK 发来两个汉字（4 字节），服务器按 UTF-8 解码，得到"
-		 "什么？"},
+	.question = {"A client on a Chinese Windows sends two Chinese characters in GBK (4 bytes). "
+		     "The server decodes them as UTF-8. What does it get?",
+		     "中文 Windows 上的客户端用 GBK 发来两个汉字（4 字节），服务器按 UTF-8 解码，得"
+		     "到什么？"},
 	.choices = {{"the two characters", "就是这两个汉字"},
 		    {"an error at the first byte", "第一个字节就出错"},
 		    {"other characters", "别的字"}},
 	.why = {"A socket carries bytes; which characters they are is an agreement. GBK's pairs "
-		"are "
-		"hardly ever valid UTF-8, so a strict decoder notices; the other way round GBK "
+		"are hardly ever valid UTF-8, so a strict decoder notices; the other way round GBK "
 		"accepts almost anything, and nobody notices until a person reads it. A lenient "
 		"decoder that puts U+FFFD for each bad byte destroys the text for good.\n"
 		"iconv converts, stops at the first bad sequence (EILSEQ), and leaves an "
-		"unfinished "
-		"character at the end of its input (EINVAL): a stream may be cut anywhere, so "
-		"carry "
-		"it over to the next read.",
-		"套接字传的是字节，是什么字要靠约定。GBK 的双字节几乎都不是合法的 "
-		"UTF-8，严格的解码器马上"
-		"就能发现；反过来，GBK "
-		"几乎什么字节都收，直到有人去读才知道是乱码。宽松的解码器把每个坏"
-		"字节换成 U+FFFD，原文就彻底毁了，“锟斤拷”就是这么来的。\n"
-		"iconv "
-		"负责转换：遇到非法序列就停下（EILSEQ）；输入末尾不完整的字则留着不动（EINVAL）。"
-		"流可能在任何地方断开，所以要把它留到下一次读取。"},
+		"unfinished character at the end of its input (EINVAL): a stream may be cut "
+		"anywhere, so carry it over to the next read.",
+		"套接字传的是字节，是什么字要靠约定。GBK 的双字节几乎都不是合法的 UTF-8，严格的解码"
+		"器马上就能发现；反过来，GBK 几乎什么字节都收，直到有人去读才知道是乱码。宽松的解码"
+		"器把每个坏字节换成 U+FFFD，原文就彻底毁了，“锟斤拷”就是这么来的。\n"
+		"iconv 负责转换：遇到非法序列就停下（EILSEQ）；输入末尾不完整的字则留着不动"
+		"（EINVAL）。流可能在任何地方断开，所以要把它留到下一次读取。"},
 	.sources = {"iconv(3), ERRORS; utf-8(7); charsets(7)", "RFC 3629, 3 and 10",
 		    "Python library reference, bytes.decode, errors='strict'"},
 	.run = run,

@@ -217,22 +217,18 @@ const struct lab_experiment lab_exp_handshake = {
 		    {"connect succeeds; both ends are ESTABLISHED",
 		     "connect 成功，两端都是 ESTABLISHED"}},
 	.why = {"The kernel does the handshake alone: SYN, SYN ACK, ACK. accept only takes a "
-		"finished "
-		"connection from the queue. That is why a client may connect, and even send, while "
-		"the server is still busy elsewhere.\n"
+		"finished connection from the queue. That is why a client may connect, and even "
+		"send, while the server is still busy elsewhere.\n"
 		"Each direction ends on its own, with a FIN and an ACK: four segments. Linux "
-		"delays "
-		"the ACK of a FIN a little (up to 40 ms); if the server closes meanwhile, its FIN "
-		"carries that ACK, and three do. Who sends the first FIN keeps TIME_WAIT for a "
-		"minute: with thousands of short connections it matters who that is.",
-		"握手由内核独自完成：SYN、SYN ACK、ACK；accept "
-		"只是从队列里取走一个已经建好的连接。所以"
-		"服务器正忙着别的事时，客户端照样能连上，甚至已经可以发数据。\n"
-		"两个方向各自结束，各要一个 FIN 和一个 ACK，合计四个报文段。Linux 会把对 FIN "
-		"的确认稍微"
-		"推迟（最多 40 毫秒）；如果服务器在这期间也关闭了，它的 FIN 就把 ACK "
-		"捎上，于是只剩三个。"
-		"谁先发 FIN，谁就要保留一分钟的 TIME_WAIT：短连接成千上万时，由谁先关闭就很要紧。"},
+		"delays the ACK of a FIN a little (up to 40 ms); if the server closes meanwhile, "
+		"its FIN carries that ACK, and three do. Who sends the first FIN keeps TIME_WAIT "
+		"for a minute: with thousands of short connections it matters who that is.",
+		"握手由内核独自完成：SYN、SYN ACK、ACK；accept 只是从队列里取走一个已经建好的连接。"
+		"所以服务器正忙着别的事时，客户端照样能连上，甚至已经可以发数据。\n"
+		"两个方向各自结束，各要一个 FIN 和一个 ACK，合计四个报文段。Linux 会把对 FIN 的确认"
+		"稍微推迟（最多 40 毫秒）；如果服务器在这期间也关闭了，它的 FIN 就把 ACK 捎上，于是"
+		"只剩三个。谁先发 FIN，谁就要保留一分钟的 TIME_WAIT：短连接成千上万时，由谁先关闭就"
+		"很要紧。"},
 	.sources = {"RFC 9293, 3.5 and 3.6", "listen(2); accept(2)", "packet(7); sock_diag(7)"},
 	.run = run,
 	.cure_title = {"let the client close first", "让客户端先关闭"},

@@ -164,27 +164,24 @@ const struct lab_experiment lab_exp_nagle = {
 	.claim = {"Nagle's algorithm makes small writes slow.", "Nagle 算法会让小块写入变慢。"},
 	.question =
 		{"A client writes a head and a body, 4 bytes each, and waits for the reply. The "
-		 "server answers at once when it has both. On loopback, how long does the "
-		 "client wait?",
-		 "客户端先写 4 字节的头，再写 4 字节的体，然后等回复；服务器两段收齐就立刻"
-		 "回答。在本机回环上，客户端要等多久？"},
+		 "server answers at once when it has both. On loopback, how long does the client "
+		 "wait?",
+		 "客户端先写 4 字节的头，再写 4 字节的体，然后等回复；服务器两段收齐就立刻回答。在"
+		 "本机回环上，客户端要等多久？"},
 	.choices = {{"well below a millisecond", "远不到一毫秒"},
 		    {"some 40 ms", "40 毫秒左右"},
 		    {"some 200 ms", "200 毫秒左右"}},
 	.why = {"Two good ideas meet badly. Nagle: while a small segment is not acknowledged, hold "
 		"the next small one back. Delayed ACK: do not acknowledge at once, there may soon "
-		"be "
-		"an answer to carry the ACK (40 ms at least on Linux). The head travels; the body "
-		"waits for the head's ACK; the ACK waits for an answer; the answer waits for the "
-		"body. The timer of the delayed ACK ends it.\n"
+		"be an answer to carry the ACK (40 ms at least on Linux). The head travels; the "
+		"body waits for the head's ACK; the ACK waits for an answer; the answer waits for "
+		"the body. The timer of the delayed ACK ends it.\n"
 		"A single small write is never held back, nor is a stream of large ones: only "
 		"write-write-read is hit.",
-		"两个各自都好的主意碰到了一起。Nagle "
-		"算法：前一个小报文段还没有被确认，后一个小报文段"
-		"就先扣住不发。延迟确认：收到数据不马上回 ACK，也许很快有应答可以顺便捎上（Linux 上"
-		"至少 40 毫秒）。于是头发出去了，体在等头的 ACK，ACK "
-		"在等应答，应答在等体，最后靠延迟"
-		"确认的定时器解围。\n"
+		"两个各自都好的主意碰到了一起。Nagle 算法：前一个小报文段还没有被确认，后一个小报文"
+		"段就先扣住不发。延迟确认：收到数据不马上回 ACK，也许很快有应答可以顺便捎上（Linux "
+		"上至少 40 毫秒）。于是头发出去了，体在等头的 ACK，ACK 在等应答，应答在等体，最后靠"
+		"延迟确认的定时器解围。\n"
 		"单独一次小写不会被扣住，连续的大块写入也不会，中招的只有“写-写-读”。"},
 	.sources = {"RFC 896; RFC 1122, 4.2.3.2 and 4.2.3.4",
 		    "tcp(7), TCP_NODELAY, TCP_CORK, TCP_QUICKACK",

@@ -227,11 +227,10 @@ const struct lab_experiment lab_exp_one_at_a_time = {
 	.title = {"the tutorial's accept loop serves one", "教程里的 accept 循环一次只服务一个"},
 	.claim = {"listen(5) makes a server for five clients.",
 		  "listen(5) 的服务器能同时服务五个客户端。"},
-	.question =
-		{"while True: accept; while True: recv, send. Client 1 is connected and says "
-		 "nothing. Client 2 connects and sends. What does client 2 see?",
-		 "while True: accept; while True: recv, send。客户端 1 连着但一言不发，客户端 2 "
-		 "连接并发送。客户端 2 看到什么？"},
+	.question = {"while True: accept; while True: recv, send. Client 1 is connected and says "
+		     "nothing. Client 2 connects and sends. What does client 2 see?",
+		     "while True: accept; while True: recv, send。客户端 1 连着但一言不发，客户端 "
+		     "2 连接并发送。客户端 2 看到什么？"},
 	.choices = {{"its connect is refused", "连接被拒绝"},
 		    {"it connects, its send works, no answer comes",
 		     "连上了，send 也成功，但没有回答"},
@@ -243,14 +242,11 @@ const struct lab_experiment lab_exp_one_at_a_time = {
 		"event loop asks the kernel which of many sockets has something to say (epoll) and "
 		"never waits for a single one. Times here are of this run, with everything else "
 		"that this machine was doing.",
-		"内核会替服务器完成握手，甚至把客户端 2 "
-		"发来的数据也先存好；可是服务器唯一的线程正睡在"
-		"给客户端 1 的 recv 里。backlog 只是候诊室，不是第二个医生。\n"
+		"内核会替服务器完成握手，甚至把客户端 2 发来的数据也先存好；可是服务器唯一的线程正"
+		"睡在给客户端 1 的 recv 里。backlog 只是候诊室，不是第二个医生。\n"
 		"每个客户端一个进程，隔离最好，代价最高；线程便宜一些；事件循环则向内核询问众多套接"
-		"字里"
-		"哪些有动静（epoll），从不只等其中一个。这里的时间是本次运行实测的，机器当时的其他"
-		"负载"
-		"也算在内。"},
+		"字里哪些有动静（epoll），从不只等其中一个。这里的时间是本次运行实测的，机器当时的"
+		"其他负载也算在内。"},
 	.sources = {"accept(2); fork(2); pthreads(7); epoll(7)", "listen(2), backlog"},
 	.run = run,
 	.cure_title = {"processes, threads, or an event loop", "多进程、多线程，或者事件循环"},

@@ -230,10 +230,9 @@ const struct lab_experiment lab_exp_partial_write = {
 		"wakes it, and then also returns what it took. Nothing is lost that was not "
 		"ignored: the return value says where to go on.\n"
 		"Python's socket.send is the same call; socket.sendall is the loop.",
-		"send 只是把字节复制进套接字的发送队列。队列满了，非阻塞的 send "
-		"就返回已经收下的字节"
-		"数；阻塞的 send 会睡眠，被信号或超时唤醒后，返回的也是已收下的字节数。没有任何字节"
-		"凭空丢失，丢的只是程序没有理会的那部分：返回值已经说明该从哪里接着发。\n"
+		"send 只是把字节复制进套接字的发送队列。队列满了，非阻塞的 send 就返回已经收下的字"
+		"节数；阻塞的 send 会睡眠，被信号或超时唤醒后，返回的也是已收下的字节数。没有任何字"
+		"节凭空丢失，丢的只是程序没有理会的那部分：返回值已经说明该从哪里接着发。\n"
 		"Python 的 socket.send 就是这个系统调用，socket.sendall 才是那个循环。"},
 	.sources = {"send(2), RETURN VALUE and EAGAIN", "socket(7), SO_SNDTIMEO",
 		    "POSIX.1-2017, send()"},

@@ -167,32 +167,28 @@ const struct lab_experiment lab_exp_reuseaddr = {
 		  "没人用却被占用的端口：TIME_WAIT"},
 	.claim = {"\"Address already in use\" means that the old server is still running; "
 		  "SO_REUSEADDR lets two servers share a port.",
-		  "“Address already in use” 说明旧的服务器进程还没退出；SO_REUSEADDR 可以让两个"
-		  "服务器共用一个端口。"},
+		  "“Address already in use” 说明旧的服务器进程还没退出；SO_REUSEADDR 可以让两个服务"
+		  "器共用一个端口。"},
 	.question =
 		{"A server serves one client, closes the connection first, and exits. It is "
 		 "started again at once, on the same port, with plain bind. What does bind say?",
-		 "服务器服务了一个客户端，自己先关闭连接，然后退出；马上用普通的 bind 在同一端口"
-		 "重新启动。bind 的结果是什么？"},
+		 "服务器服务了一个客户端，自己先关闭连接，然后退出；马上用普通的 bind 在同一端口重"
+		 "新启动。bind 的结果是什么？"},
 	.choices = {{"0: the old server is gone", "0：旧的服务器已经没了"},
 		    {"EADDRINUSE, for about a minute", "EADDRINUSE，大约持续一分钟"}},
 	.why = {"The side that closes first keeps the connection in TIME_WAIT for a minute, so "
-		"that "
-		"late segments of the old connection cannot be taken for those of a new one, and "
-		"so "
-		"that a lost last ACK can be sent again. The port is not held by a process but by "
-		"that memory.\n"
+		"that late segments of the old connection cannot be taken for those of a new one, "
+		"and so that a lost last ACK can be sent again. The port is not held by a process "
+		"but by that memory.\n"
 		"SO_REUSEADDR says: bind although there are such remains. Linux wants it on both "
 		"sockets, the old one too, and never while somebody listens. Sharing a live port "
-		"is "
-		"another wish, SO_REUSEPORT: every socket of the group sets it, all of one user, "
-		"and the kernel spreads the connections by a hash.",
-		"先关闭的一方会把连接以 TIME_WAIT "
-		"状态再保留一分钟：这样，旧连接迟到的报文段不会被当成"
-		"新连接的，最后那个 ACK 丢了也能补发。占着端口的不是进程，而是这份“记忆”。\n"
-		"SO_REUSEADDR 的意思是：有这种残留也照样 bind。Linux 要求新旧两个套接字都设了它，"
-		"而且端口上没有人在监听。共用活着的端口是另一回事，要用 SO_REUSEPORT：组里的每个"
-		"套接字都要设，而且属于同一用户，内核按哈希把连接分摊给它们。"},
+		"is another wish, SO_REUSEPORT: every socket of the group sets it, all of one "
+		"user, and the kernel spreads the connections by a hash.",
+		"先关闭的一方会把连接以 TIME_WAIT 状态再保留一分钟：这样，旧连接迟到的报文段不会被"
+		"当成新连接的，最后那个 ACK 丢了也能补发。占着端口的不是进程，而是这份“记忆”。\n"
+		"SO_REUSEADDR 的意思是：有这种残留也照样 bind。Linux 要求新旧两个套接字都设了它，而"
+		"且端口上没有人在监听。共用活着的端口是另一回事，要用 SO_REUSEPORT：组里的每个套接"
+		"字都要设，而且属于同一用户，内核按哈希把连接分摊给它们。"},
 	.sources = {"socket(7), SO_REUSEADDR and SO_REUSEPORT",
 		    "RFC 9293, 3.3.2 and 3.6 (TIME-WAIT)",
 		    "Linux net/ipv4/inet_connection_sock.c, inet_csk_bind_conflict"},

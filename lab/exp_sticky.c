@@ -164,11 +164,10 @@ const struct lab_experiment lab_exp_sticky = {
 	.claim = {"Nagle's algorithm glues small packets together; switch it off and the messages "
 		  "stay apart.",
 		  "粘包是 Nagle 算法把小包合并造成的，关掉它，消息就不会粘在一起。"},
-	.question =
-		{"A client sends \"hello\" and then \"world\". The server then calls recv(1024) "
-		 "once. What does it get?",
-		 "客户端先 send(\"hello\") 再 send(\"world\")，然后服务器调用一次 "
-		 "recv(1024)。它收到什么？"},
+	.question = {"A client sends \"hello\" and then \"world\". The server then calls "
+		     "recv(1024) once. What does it get?",
+		     "客户端先 send(\"hello\") 再 send(\"world\")，然后服务器调用一次 recv(1024)。"
+		     "它收到什么？"},
 	.choices = {{"\"hello\"; \"world\" comes with the next recv",
 		     "\"hello\"，下一次 recv 才是 \"world\""},
 		    {"\"helloworld\", all ten bytes", "\"helloworld\"，十个字节一起"},
@@ -176,12 +175,10 @@ const struct lab_experiment lab_exp_sticky = {
 		     "\"helloworld\"，但打开 TCP_NODELAY 就只有 \"hello\""}},
 	.why = {"TCP promises a stream of bytes in order. It never promised that a send and a recv "
 		"match: the kernel appends what arrives to one queue, and recv takes what is "
-		"there. "
-		"Nagle's algorithm decides when segments leave, not where messages end; with "
-		"TCP_NODELAY two segments travel, and one recv still takes both.\n"
+		"there. Nagle's algorithm decides when segments leave, not where messages end; "
+		"with TCP_NODELAY two segments travel, and one recv still takes both.\n"
 		"\"Sticky packets\" are therefore not a fault of TCP. The boundary was never "
-		"there; "
-		"who needs one must put it into the bytes.",
+		"there; who needs one must put it into the bytes.",
 		"TCP 承诺的只是有序的字节流，从来没有承诺一次 send 对应一次 recv：内核把到达的字节"
 		"依次追加到同一个接收队列，recv 有多少取多少。Nagle 算法管的是报文段何时发出，不管"
 		"消息在哪里结束；打开 TCP_NODELAY 后确实发出了两个报文段，一次 recv 照样把它们全部"

@@ -118,11 +118,9 @@ const struct lab_experiment lab_exp_udp_boundary = {
 		"sender, and each recvfrom takes exactly one. A length of 0 is legal: the UDP "
 		"header alone travels. So on a datagram socket 0 never means \"the end\": there is "
 		"no connection that could end.",
-		"数据报本身就是一条消息：内核把它连同长度和发送者整个排进队列，每次 recvfrom "
-		"恰好取走"
-		"一个。长度为 0 也合法，线上只有 UDP 头部。所以在数据报套接字上，0 "
-		"从不表示“结束”：根本"
-		"没有连接，谈何结束。"},
+		"数据报本身就是一条消息：内核把它连同长度和发送者整个排进队列，每次 recvfrom 恰好取"
+		"走一个。长度为 0 也合法，线上只有 UDP 头部。所以在数据报套接字上，0 从不表示“结"
+		"束”：根本没有连接，谈何结束。"},
 	.sources = {"udp(7); recv(2), RETURN VALUE (datagrams of zero length)", "RFC 768"},
 	.run = run,
 	.cure_title = {"0 is a message, not the end", "0 是一条消息，不是结束"},

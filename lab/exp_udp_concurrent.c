@@ -193,27 +193,23 @@ const struct lab_experiment lab_exp_udp_concurrent = {
 	.claim = {"A UDP server has no accept and no connections, so it serves many clients at the "
 		  "same time by nature.",
 		  "UDP 服务器没有 accept，也没有连接，所以天生就能并发。"},
-	.question =
-		{"One loop: recvfrom, 50 ms of work, sendto. Four requests arrive at the same "
-		 "time. When does the last get its reply?",
-		 "一个循环：recvfrom，处理 50 毫秒，sendto。四个请求同时到达，最后一个什么时候得到"
-		 "回复？"},
+	.question = {"One loop: recvfrom, 50 ms of work, sendto. Four requests arrive at the same "
+		     "time. When does the last get its reply?",
+		     "一个循环：recvfrom，处理 50 毫秒，sendto。四个请求同时到达，最后一个什么时候"
+		     "得到回复？"},
 	.choices = {{"after 50 ms", "50 毫秒后"}, {"after 200 ms", "200 毫秒后"}},
 	.why = {"Without connections nobody blocks the loop for ever, and short requests from many "
 		"clients look as if they were served together. But the loop does one thing at a "
-		"time, and what arrives meanwhile waits in the buffer (or is lost, see udp-loss).\n"
+		"time, and what arrives meanwhile waits in the buffer (or is lost, see "
+		"udp-loss).\n"
 		"Many threads may wait on one socket: the kernel hands each datagram to exactly "
-		"one. "
-		"With SO_REUSEPORT each worker has a socket and a buffer of its own, and a hash of "
-		"the addresses picks one, so a sender stays with its worker.",
+		"one. With SO_REUSEPORT each worker has a socket and a buffer of its own, and a "
+		"hash of the addresses picks one, so a sender stays with its worker.",
 		"没有连接，就没有谁会永远占住循环；许多客户端的短请求看起来像是同时被处理的。但循环"
-		"一次"
-		"只做一件事，其间到达的数据报只能在缓冲区里等着（或者丢掉，见 udp-loss）。\n"
+		"一次只做一件事，其间到达的数据报只能在缓冲区里等着（或者丢掉，见 udp-loss）。\n"
 		"多个线程可以等在同一个套接字上，内核把每个数据报恰好交给其中一个。用 SO_REUSEPORT "
-		"则每个"
-		"线程各有自己的套接字和缓冲区，内核按地址的哈希选一个，所以同一个发送方总是跟着同一"
-		"个"
-		"线程。"},
+		"则每个线程各有自己的套接字和缓冲区，内核按地址的哈希选一个，所以同一个发送方总是跟"
+		"着同一个线程。"},
 	.sources = {"recv(2); udp(7); pthreads(7)", "socket(7), SO_REUSEPORT"},
 	.run = run,
 	.cure_title = {"several workers, on one socket or in a group",

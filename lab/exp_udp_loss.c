@@ -137,17 +137,15 @@ const struct lab_experiment lab_exp_udp_loss = {
 		    {"every sendto succeeds, and most are lost",
 		     "每次 sendto 都成功，但大部分丢了"}},
 	.why = {"UDP has no flow control: nobody tells the sender that the receiver's buffer is "
-		"full. "
-		"The kernel drops what comes then, counts it (RcvbufErrors, and per socket in "
-		"/proc/net/udp), and that is all. A larger SO_RCVBUF holds a longer burst and "
-		"cures "
-		"nothing: a sender that is faster in the long run fills any buffer.\n"
+		"full. The kernel drops what comes then, counts it (RcvbufErrors, and per socket "
+		"in /proc/net/udp), and that is all. A larger SO_RCVBUF holds a longer burst and "
+		"cures nothing: a sender that is faster in the long run fills any buffer.\n"
 		"Only an answer from the receiver can slow a sender down: an ACK, a window, which "
 		"is what TCP and QUIC have.",
 		"UDP 没有流量控制：接收方缓冲区满了，没有人会告诉发送方。内核把后来的丢掉，记个数"
 		"（RcvbufErrors，/proc/net/udp 里还有每个套接字的 drops），仅此而已。调大 "
-		"SO_RCVBUF 只能"
-		"扛住更长的突发，治不了本：长期来看发送方更快的话，多大的缓冲区都会满。\n"
+		"SO_RCVBUF 只能扛住更长的突发，治不了本：长期来看发送方更快的话，多大的缓冲区都会"
+		"满。\n"
 		"只有接收方的回应才能让发送方慢下来：确认，或者窗口，TCP 和 QUIC 靠的就是这些。"},
 	.sources = {"udp(7); socket(7), SO_RCVBUF", "proc(5), /proc/net/udp and /proc/net/snmp",
 		    "RFC 8085, 3.1 (congestion control)"},

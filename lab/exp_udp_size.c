@@ -209,20 +209,16 @@ const struct lab_experiment lab_exp_udp_size = {
 		    {"more than 65507 bytes", "比 65507 字节还多"}},
 	.why = {"The IPv4 length field has 16 bits: 65535 - 20 (IP) - 8 (UDP) = 65507. What is "
 		"larger than the link's MTU travels in fragments (1500 - 28 = 1472 fit), and if "
-		"one "
-		"is lost, all is lost; many firewalls drop fragments altogether.\n"
+		"one is lost, all is lost; many firewalls drop fragments altogether.\n"
 		"So one stays small. 508 = 576 - 60 - 8: what every IPv4 host must take, with the "
 		"longest IP header. 512: the old limit of DNS, nothing else. 1232 = 1280 - 40 - 8: "
 		"what every IPv6 link carries unfragmented, and what DNS has used since 2020.",
-		"IPv4 的长度字段是 16 位：65535 - 20（IP 头）- 8（UDP 头）= 65507。超过链路 MTU "
-		"的数据报要"
-		"分片传输（1500 - 28 = 1472 "
-		"以内不分片），丢了一片就等于全丢；不少防火墙干脆丢弃所有分片。\n"
+		"IPv4 的长度字段是 16 位：65535 - 20（IP 头）- 8（UDP 头）= 65507。超过链路 MTU 的"
+		"数据报要分片传输（1500 - 28 = 1472 以内不分片），丢了一片就等于全丢；不少防火墙干"
+		"脆丢弃所有分片。\n"
 		"所以宁可小一点。508 = 576 - 60 - 8：任何 IPv4 主机都必须能收下的大小，按最长的 IP "
-		"头算。"
-		"512：只是 DNS 当年的上限，没有别的道理。1232 = 1280 - 40 - 8：任何 IPv6 "
-		"链路都能不分片地"
-		"传送，DNS 自 2020 年起用的就是它。"},
+		"头算。512：只是 DNS 当年的上限，没有别的道理。1232 = 1280 - 40 - 8：任何 IPv6 链路"
+		"都能不分片地传送，DNS 自 2020 年起用的就是它。"},
 	.sources = {"udp(7); ip(7), IP_MTU_DISCOVER", "RFC 768; RFC 791, 3.1; RFC 8085, 3.2",
 		    "RFC 1122, 3.3.2 (576); RFC 8200, 5 (1280)",
 		    "RFC 1035, 4.2.1 (512); DNS Flag Day 2020 (1232)"},

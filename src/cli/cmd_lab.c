@@ -227,9 +227,9 @@ const struct wbi_command wbi_command_lab = {
 	.name = "lab",
 	.summary = "See what the kernel really does: socket experiments, live.",
 	.usage = "lab [NAME | --all] [options]",
-	.details = "Without a name it lists the experiments. Each runs on real sockets on loopback "
-		   "and\n"
-		   "shows every system call, what the kernel says about it, why, and the cure.\n"
-		   "Every figure is measured in that run. English or Chinese, by the locale.",
+	.details = "Without a name it lists the experiments. Each runs on real sockets on\n"
+		   "loopback and shows every system call, what the kernel says about it,\n"
+		   "why, and the cure. Every figure is measured in that run. English or\n"
+		   "Chinese, by the locale.",
 	.run = run_lab,
 };
