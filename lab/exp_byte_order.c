@@ -120,7 +120,7 @@ static void lie(struct lab *lab)
 	lab_note(lab, LAB_TEXT("a reader that believes it needs", "信以为真的读者需要"), "%zu B",
 		 frame.need);
 	lab_truth(lab, lab_if(decoded == WB_DECODE_NEED && frame.need > INT32_MAX),
-		  LAB_TEXT("who believes it waits (and allocates) for ever",
+		  LAB_TEXT("whoever believes it waits (and allocates) for ever",
 			   "信了就会一直等（还会分配内存）"),
 		  "%zu B", frame.need);
 }

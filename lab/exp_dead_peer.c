@@ -200,7 +200,10 @@ static void notice(struct lab *lab, const struct lab_world *world)
 	set_keepalive(lab, keep.client);
 	if (lab_cure("user-timeout"))
 		LAB_OPTION(lab, limit.client, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
-	lab_world_vanish(world);
+	if (!lab_world_vanish(world)) {
+		lab_trouble(lab, "veth");
+		return;
+	}
 	began = lab_now_ns();
 	lab_remark(lab, LAB_TEXT("the server vanishes from the net", "服务器从网上消失"));
 	lab_send(lab, limit.client, "data", 4, 0);
@@ -258,15 +261,17 @@ const struct lab_experiment lab_exp_dead_peer = {
 		"stays ESTABLISHED for ever. With data under way the kernel sends it again, each "
 		"time waiting twice as long (tcp_retries2: about 15 minutes by default); "
 		"keepalive, where switched on, begins after two hours.\n"
-		"TCP_USER_TIMEOUT bounds the wait for an ACK, keepalive probes an idle connection, "
-		"and a ping in the protocol asks the program itself: a kernel answers for a "
-		"program that hangs.",
+		"TCP_USER_TIMEOUT bounds the wait for an ACK (and, where both are set, decides for "
+		"keepalive too, whatever its number of probes); keepalive probes an idle "
+		"connection only, never one with data under way; and a ping in the protocol asks "
+		"the program itself: a kernel answers for a program that hangs.",
 		"断电的机器不会发 FIN。TCP 只能从“该回来的没有回来”得知：什么都不发，就没有什么可缺"
 		"的，连接会永远停在 ESTABLISHED。有数据在途时，内核会重传，每次等待加倍"
 		"（tcp_retries2，默认约 15 分钟）；keepalive 即使打开，默认也要两小时后才开始探"
 		"测。\n"
-		"TCP_USER_TIMEOUT 限定等待 ACK 的时间，keepalive 探测空闲的连接，而协议里的 ping 问"
-		"的是程序本身：程序卡死了，内核照样会替它回 ACK。"},
+		"TCP_USER_TIMEOUT 限定等待 ACK 的时间（两者都设时，keepalive 何时放弃也由它说了算，"
+		"不再看探测次数）；keepalive 只探测空闲的连接，有数据在途时不起作用；而协议里的 "
+		"ping 问的是程序本身：程序卡死了，内核照样会替它回 ACK。"},
 	.sources = {"tcp(7), TCP_USER_TIMEOUT, TCP_KEEPIDLE, tcp_retries2",
 		    "RFC 1122, 4.2.3.5 and 4.2.3.6; RFC 5482",
 		    "Linux Documentation/networking/ip-sysctl.rst",

@@ -138,9 +138,10 @@ static void down(struct lab *lab, struct link *link, bool wait)
 		lab_truth(lab, answers == 1 ? LAB_HOLDS : LAB_VARIES,
 			  LAB_TEXT("FIN carried the ACK: three steps", "FIN 捎带了 ACK：三次挥手"),
 			  "+%u", answers);
-	lab_truth(lab, lab_if_time_wait(client == LAB_TCP_TIME_WAIT && server == 0, overflows),
-		  LAB_TEXT("TIME_WAIT stays with who closed first", "TIME_WAIT 留在先关闭的一方"),
-		  "C=%s S=%s", lab_tcp_state_name(client), lab_tcp_state_name(server));
+	lab_truth(
+		lab, lab_if_time_wait(client == LAB_TCP_TIME_WAIT && server == 0, overflows),
+		LAB_TEXT("TIME_WAIT stays with whoever closed first", "TIME_WAIT 留在先关闭的一方"),
+		"C=%s S=%s", lab_tcp_state_name(client), lab_tcp_state_name(server));
 }
 
 static void run(struct lab *lab)
@@ -221,8 +222,9 @@ const struct lab_experiment lab_exp_handshake = {
 		"send, while the server is still busy elsewhere.\n"
 		"Each direction ends on its own, with a FIN and an ACK: four segments. Linux "
 		"delays the ACK of a FIN a little (up to 40 ms); if the server closes meanwhile, "
-		"its FIN carries that ACK, and three do. Who sends the first FIN keeps TIME_WAIT "
-		"for a minute: with thousands of short connections it matters who that is.",
+		"its FIN carries that ACK, and three do. Whoever sends the first FIN keeps "
+		"TIME_WAIT for a minute: with thousands of short connections it matters who that "
+		"is.",
 		"握手由内核独自完成：SYN、SYN ACK、ACK；accept 只是从队列里取走一个已经建好的连接。"
 		"所以服务器正忙着别的事时，客户端照样能连上，甚至已经可以发数据。\n"
 		"两个方向各自结束，各要一个 FIN 和一个 ACK，合计四个报文段。Linux 会把对 FIN 的确认"

@@ -59,8 +59,10 @@ static double median_ms(struct lab *lab, const struct lab_pair *pair, enum style
 	for (int i = 0; i < ROUNDS; i++) {
 		lab_quiet(lab, i < ROUNDS - 1);
 		lab_restart_clock(lab);
-		lab_note(lab, LAB_TEXT("the last round, of", "最后一轮，总轮数"), "%d",
-			 WARM_UP + ROUNDS);
+		lab_note(lab,
+			 LAB_TEXT("clock back to 0: the last round of",
+				  "重新计时，最后一轮，总轮数："),
+			 "%d", WARM_UP + ROUNDS);
 		rounds[i] = round_ms(lab, pair, style);
 	}
 	return lab_median(rounds, ROUNDS);

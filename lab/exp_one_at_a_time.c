@@ -55,9 +55,8 @@ static void two_clients(struct lab *lab)
 	sent_ns = lab_now_ns();
 	served_early = lab_wait_readable(second, 1, STUCK_MS);
 	waited_ms = lab_ms_since(sent_ns);
-	lab_note(lab,
-		 LAB_TEXT("client 2 has so far been answered", "到现在客户端 2 得到的回答数："),
-		 "%d", served_early);
+	lab_note(lab, LAB_TEXT("answers to client 2 so far:", "客户端 2 至今得到的回答数："), "%d",
+		 served_early);
 	lab_remark(lab, LAB_TEXT("client 1 leaves:", "客户端 1 离开："));
 	lab_close(lab, first);
 	if (lab_wait_readable(second, 1, 2000))

@@ -64,7 +64,8 @@ static void plain_restart(struct lab *lab)
 	error = start_again(lab, port, false);
 	lab_outcome(lab, error == 0 ? 0 : error == EADDRINUSE ? 1 : -1);
 	lab_truth(lab, lab_if_time_wait(row.state == LAB_TCP_TIME_WAIT, overflows),
-		  LAB_TEXT("who closes first is left with TIME_WAIT", "先关闭的一方留下 TIME_WAIT"),
+		  LAB_TEXT("whoever closes first is left with TIME_WAIT",
+			   "先关闭的一方留下 TIME_WAIT"),
 		  "%s", lab_tcp_state_name(row.state));
 	lab_truth(lab, row.timer_ms > 55000 && row.timer_ms <= 61000 ? LAB_HOLDS : LAB_VARIES,
 		  LAB_TEXT("TIME_WAIT lasts a minute", "TIME_WAIT 持续一分钟"), "%.1f s",

@@ -178,14 +178,14 @@ const struct lab_experiment lab_exp_sticky = {
 		"there. Nagle's algorithm decides when segments leave, not where messages end; "
 		"with TCP_NODELAY two segments travel, and one recv still takes both.\n"
 		"\"Sticky packets\" are therefore not a fault of TCP. The boundary was never "
-		"there; who needs one must put it into the bytes.",
+		"there; whoever needs one must put it into the bytes.",
 		"TCP 承诺的只是有序的字节流，从来没有承诺一次 send 对应一次 recv：内核把到达的字节"
 		"依次追加到同一个接收队列，recv 有多少取多少。Nagle 算法管的是报文段何时发出，不管"
 		"消息在哪里结束；打开 TCP_NODELAY 后确实发出了两个报文段，一次 recv 照样把它们全部"
 		"取走。\n"
 		"所以“粘包”并不是 TCP 的毛病：消息边界本来就不存在。谁需要边界，谁就得自己把它写进"
 		"字节里。"},
-	.sources = {"RFC 9293, 3.8 (a stream of bytes; push is not a record mark)",
+	.sources = {"RFC 9293, 2.2 (a stream of bytes); RFC 1122, 4.2.2.2 (PSH)",
 		    "tcp(7), TCP_NODELAY", "RFC 896; RFC 1122, 4.2.3.4 (Nagle)"},
 	.run = run,
 	.cure_title = {"the length, then the parcel", "先发长度，再发内容"},

@@ -26,7 +26,7 @@ static int flood(struct lab *lab, const struct lab_udp *udp)
 			DATAGRAM_BYTES;
 	}
 	lab_quiet(lab, false);
-	lab_note(lab, LAB_TEXT("so many sendto succeeded:", "成功的 sendto 次数："), "%d", sent);
+	lab_note(lab, LAB_TEXT("sendto calls that succeeded:", "成功的 sendto 次数："), "%d", sent);
 	return sent;
 }
 
@@ -42,7 +42,7 @@ static int drain(struct lab *lab, const struct lab_udp *udp)
 		received++;
 	}
 	lab_quiet(lab, false);
-	lab_note(lab, LAB_TEXT("so many arrived:", "收到的个数："), "%d", received);
+	lab_note(lab, LAB_TEXT("datagrams that arrived:", "收到的个数："), "%d", received);
 	return received;
 }
 

@@ -50,7 +50,7 @@ static void told(struct lab *lab)
 	uint64_t began;
 	ssize_t got;
 
-	lab_part(lab, LAB_TEXT("Who asks is told", "问一句，内核就会说"));
+	lab_part(lab, LAB_TEXT("Whoever asks is told", "问一句，内核就会说"));
 	if (!send_one(lab, &udp))
 		return;
 	began = lab_now_ns();
@@ -109,12 +109,12 @@ const struct lab_experiment lab_exp_udp_truncate = {
 		    {"nothing: the other nine bytes are gone", "什么也没有：其余九个字节丢了"},
 		    {"even the first call is an error", "第一次调用就报错"}},
 	.why = {"One recvfrom takes one datagram off the queue, and what the buffer cannot hold is "
-		"thrown away. Linux does it silently, as POSIX allows: only who asks, with recvmsg "
-		"or MSG_TRUNC, is told. Windows returns error 10040 (WSAEMSGSIZE) instead, with "
-		"the buffer filled: the same loss, but not to be overlooked.",
-		"一次 recvfrom 从队列里取走一个数据报，缓冲区装不下的部分就扔掉。Linux 按 POSIX 允"
-		"许的做法一声不响地扔：只有用 recvmsg 或 MSG_TRUNC 去问，它才告诉你。Windows 则在填"
-		"满缓冲区的同时返回错误 10040（WSAEMSGSIZE）：丢得一样多，只是想忽略都难。"},
+		"thrown away. Linux does it silently, as POSIX prescribes: only those who ask, "
+		"with recvmsg or MSG_TRUNC, are told. Windows returns error 10040 (WSAEMSGSIZE) "
+		"instead, with the buffer filled: the same loss, but not to be overlooked.",
+		"一次 recvfrom 从队列里取走一个数据报，缓冲区装不下的部分就扔掉。Linux 按 POSIX 的"
+		"规定一声不响地扔：只有用 recvmsg 或 MSG_TRUNC 去问，它才告诉你。Windows 则在填满缓"
+		"冲区的同时返回错误 10040（WSAEMSGSIZE）：丢得一样多，只是想忽略都难。"},
 	.sources = {"recv(2), MSG_TRUNC and MSG_PEEK; udp(7)", "POSIX.1-2017, recvfrom()",
 		    "Microsoft, Windows Sockets error codes, WSAEMSGSIZE (10040)"},
 	.run = run,

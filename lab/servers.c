@@ -28,7 +28,7 @@ static void echo_to_the_end(int fd)
 	close(fd);
 }
 
-/* The tutorial's: whoever is connected has the server for himself. */
+/* The tutorial's: whoever is connected has the server to itself. */
 static void serve_loop(int listener)
 {
 	for (;;) {

@@ -341,8 +341,8 @@ void lab_show_outcome(const struct lab_view *view, const struct lab *lab)
 		 lab_say(view, LAB_TEXT("You predicted %d: %s", "你的预测是 %d：%s")),
 		 lab->prediction + 1,
 		 lab->prediction == lab->outcome
-			 ? lab_say(view, LAB_TEXT("the kernel agrees.", "内核与你一致。"))
-			 : lab_say(view, LAB_TEXT("the kernel did otherwise.", "内核不这么做。")));
+			 ? lab_say(view, LAB_TEXT("so it was.", "猜对了。"))
+			 : lab_say(view, LAB_TEXT("it came otherwise.", "实测并非如此。")));
 	put_wrapped(view, 2, false, lab->prediction == lab->outcome ? GREEN : YELLOW, line);
 }
 

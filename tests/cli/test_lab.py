@@ -336,9 +336,9 @@ def test_a_terminal_is_asked_for_a_prediction():
     code, text = on_terminal("sticky", answer=b"1")
     assert code == 0
     assert "Your prediction, 1 to 3" in text
-    assert "You predicted 1: the kernel did otherwise." in uncoloured(text)
+    assert "You predicted 1: it came otherwise." in uncoloured(text)
     code, text = on_terminal("sticky", "--lang", "zh", answer=b"2")
-    assert "你的预测是 2：内核与你一致。" in uncoloured(text)
+    assert "你的预测是 2：猜对了。" in uncoloured(text)
 
 
 def test_enter_just_shows():

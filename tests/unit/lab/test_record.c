@@ -152,10 +152,10 @@ static void the_prediction_is_compared_with_the_measurement(void **state)
 	expect_printed(lab_show_outcome, lab, LAB_EN, "\nWhat happened\n  2  second\n");
 	lab->prediction = 1;
 	expect_printed(lab_show_outcome, lab, LAB_EN,
-		       "\nWhat happened\n  2  second\n  You predicted 2: the kernel agrees.\n");
+		       "\nWhat happened\n  2  second\n  You predicted 2: so it was.\n");
 	lab->prediction = 0;
 	expect_printed(lab_show_outcome, lab, LAB_ZH,
-		       "\n实测结果\n  2  乙\n  你的预测是 1：内核不这么做。\n");
+		       "\n实测结果\n  2  乙\n  你的预测是 1：实测并非如此。\n");
 	lab->outcome = -1;
 	expect_printed(lab_show_outcome, lab, LAB_EN,
 		       "\nWhat happened\n  None of the choices; see the figures above.\n");
