@@ -11,7 +11,8 @@ SAN       ?=
 comma     := ,
 B         := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
 
-OPT       ?= $(if $(SAN),-O1 -fno-omit-frame-pointer,-O2)
+FORTIFY   := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+OPT       ?= $(if $(SAN),-O1 -fno-omit-frame-pointer,-O2 $(FORTIFY))
 WARN      := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings
 CPPFLAGS  += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Iinclude -Isrc
 CFLAGS    += -std=c11 -g $(OPT) $(WARN) -fno-strict-aliasing -fstack-protector-strong -pthread
@@ -36,6 +37,7 @@ LIB_SRC   := $(sort $(foreach d,base wire session keys sys transport conn job se
 CLI_SRC   := $(sort $(wildcard src/cli/*.c))
 LAB_SRC   := $(sort $(wildcard lab/*.c))
 UNIT_SRC  := $(sort $(wildcard tests/unit/*/test_*.c tests/conformance/test_*.c tests/sim/test_*.c))
+STRESS_SRC := $(sort $(wildcard tests/stress/*.c))
 FUZZ_SRC  := $(sort $(wildcard fuzz/fuzz_*.c))
 BENCH_SRC := $(sort $(wildcard bench/bench_*.c))
 HELP_SRC  := $(sort $(wildcard tests/support/*.c))
@@ -45,6 +47,7 @@ obj        = $(patsubst %.c,$(B)/obj/%.o,$(1))
 LIB       := $(B)/libwaybill.a
 BIN       := $(B)/waybill
 UNIT_BIN  := $(patsubst tests/%.c,$(B)/tests/%,$(UNIT_SRC))
+STRESS_BIN := $(patsubst tests/%.c,$(B)/tests/%,$(STRESS_SRC))
 FUZZ_BIN  := $(patsubst fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SRC))
 BENCH_BIN := $(patsubst bench/%.c,$(B)/bench/%,$(BENCH_SRC))
 
@@ -60,6 +63,7 @@ endif
 .DELETE_ON_ERROR:
 
 all: $(BIN) $(LIB)
+	@:
 
 $(B)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -80,6 +84,12 @@ $(B)/tests/%: $(B)/obj/tests/%.o $(call obj,$(HELP_SRC)) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka -ljansson $(LDLIBS) -o $@
+
+# Programs that pytest runs against a daemon.
+$(B)/tests/stress/%: $(B)/obj/tests/stress/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 # The lab, in a room beside src/. Its learners' programs are built in as they are (.incbin).
 $(call obj,$(LAB_SRC) $(wildcard tests/unit/lab/*.c) src/cli/cmd_lab.c): CPPFLAGS += -I.
@@ -112,16 +122,20 @@ deps-test:
 	@tools/deps build test
 
 demo: deps-build
-	@$(MAKE) --no-print-directory all $(B)/examples/glue
-	@tools/demo $(BIN) $(B)/examples/glue
+	@$(MAKE) --no-print-directory demo-programs
+	@tools/demo $(BIN) $(B)/examples/glue $(B)/examples/cutter
 
 test: deps-test
 	@$(MAKE) --no-print-directory all test-programs
 	@tools/run-tests $(B)
 
-.PHONY: test-programs bench-programs
-test-programs: $(UNIT_BIN) $(FUZZ_BIN)
+.PHONY: demo-programs test-programs bench-programs
+demo-programs: $(BIN) $(B)/examples/glue $(B)/examples/cutter
+	@:
+test-programs: $(UNIT_BIN) $(FUZZ_BIN) $(STRESS_BIN)
+	@:
 bench-programs: $(BENCH_BIN) $(BIN)
+	@:
 
 bench: deps-build
 	@$(MAKE) --no-print-directory bench-programs

@@ -15,6 +15,10 @@ struct wb_limits {
 	uint64_t spool_bytes;        /* spooled output of all commands together */
 	uint32_t held_open_ms; /* silence after a command's end while someone holds its pipe */
 	uint32_t header_ms;    /* a header that has begun must be complete within this */
+	uint32_t sessions;     /* of a daemon */
+	uint32_t jobs;         /* of a daemon: running, or ended and not collected */
+	uint32_t hold_ms;      /* a session without a connection is kept this long */
+	uint32_t hold_max_ms;  /* what a call may raise that to */
 };
 
 /* The defaults: docs/PROTOCOL.md, "Limits". */

@@ -2,13 +2,13 @@
 #ifndef WAYBILL_WAYBILL_H
 #define WAYBILL_WAYBILL_H
 
-#define WB_VERSION "0.1.0"
-
+#include "waybill/client.h"
 #include "waybill/digest.h"
 #include "waybill/err.h"
 #include "waybill/header.h"
 #include "waybill/length.h"
 #include "waybill/limits.h"
 #include "waybill/parcel.h"
+#include "waybill/version.h"
 
 #endif

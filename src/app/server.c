@@ -10,12 +10,21 @@
 #include <unistd.h>
 
 #include "app/listener.h"
+#include "app/sessions.h"
 #include "service/service.h"
+#include "sys/clock.h"
 #include "sys/fd.h"
 #include "transport/tcp.h"
 #include "transport/udp.h"
+#include "transport/unix.h"
 
-enum { LISTENERS_MAX = 64, ADDRS_MAX = 8 };
+enum {
+	LISTENERS_MAX = 64,
+	ADDRS_MAX = 8,
+	SESSION_PORT = 9292,
+	UNIX_MODE = 0600,
+	LAST_GRACE_MS = 1500, /* a job's grace, and then some */
+};
 
 struct wbi_server {
 	struct wbi_loop *loop;
@@ -24,12 +33,26 @@ struct wbi_server {
 	struct wb_limits limits;
 	struct wbi_listener listeners[LISTENERS_MAX];
 	unsigned listener_count;
+	struct wbi_sessions *sessions; /* NULL until a listener for them is asked for */
+	struct wbi_task sessions_drained;
+	bool sessions_busy;
+	bool hasty; /* told to end a second time */
+	const char *spool_folder;
+	unsigned long nofile;
 };
 
 static void stop_if_drained(struct wbi_server *server)
 {
-	if (server->env.draining && server->env.plain.count == 0)
+	if (server->env.draining && server->env.plain.count == 0 && !server->sessions_busy)
 		wbi_loop_stop(server->loop);
+}
+
+static void on_sessions_drained(struct wbi_task *task)
+{
+	struct wbi_server *server = WBI_CONTAINER(task, struct wbi_server, sessions_drained);
+
+	server->sessions_busy = false;
+	stop_if_drained(server);
 }
 
 static void connection_closed(struct wbi_plain_env *plain)
@@ -54,6 +77,10 @@ static void drain(struct wbi_server *server)
 
 	server->env.draining = true;
 	close_listeners(server);
+	if (server->sessions) {
+		server->sessions_busy = true;
+		wbi_sessions_drain(server->sessions);
+	}
 	for (struct wbi_list *node = connections->next; node != connections; node = next) {
 		struct wbi_plain *plain = WBI_CONTAINER(node, struct wbi_plain, node);
 
@@ -69,16 +96,19 @@ static void on_signal(void *context, int signal)
 	struct wbi_server *server = context;
 
 	(void)signal;
-	if (server->env.draining)
+	if (server->env.draining) {
+		server->hasty = true;
 		wbi_loop_stop(server->loop);
-	else
+	} else {
 		drain(server);
+	}
 }
 
 static enum wb_err init_policy(struct wbi_server *server, const struct wbi_server_options *options,
 			       struct wb_fault *fault)
 {
 	struct wbi_policy *policy = &server->policy;
+	enum wb_err err;
 
 	policy->insecure_plain = options->insecure_plain;
 	policy->uids[policy->uid_count++] = geteuid();
@@ -89,11 +119,22 @@ static enum wb_err init_policy(struct wbi_server *server, const struct wbi_serve
 					    WBI_POLICY_UIDS_MAX - 1);
 		policy->uids[policy->uid_count++] = options->allowed_uids[i];
 	}
-	if (policy->insecure_plain)
-		return WB_OK;
-	enum wb_err err = wbi_peer_finder_new(&policy->finder, fault);
+	err = wbi_peer_finder_new(&policy->finder, fault);
+	if (!err && !policy->insecure_plain)
+		server->env.finder = policy->finder;
+	return err;
+}
 
-	server->env.finder = policy->finder;
+/* Better told at start than to the first command whose output is large. */
+static enum wb_err check_spool_folder(const char *folder, struct wb_fault *fault)
+{
+	int fd = -1;
+	enum wb_err err = wbi_fd_temporary(folder, &fd, fault);
+
+	if (err)
+		wb_fault_set(fault, err, NULL, 0, "--spool: %.100s: no place for output: %m",
+			     folder);
+	wbi_fd_close(&fd);
 	return err;
 }
 
@@ -101,39 +142,43 @@ static enum wb_err init_env(struct wbi_server *server, const struct wbi_server_o
 			    struct wb_fault *fault)
 {
 	struct wbi_service_env *env = &server->env;
-	unsigned long nofile;
 	enum wb_err err;
 
+	server->spool_folder = options->spool_folder;
 	server->limits = options->limits;
 	env->limits = &server->limits;
 	wbi_audit_init(&env->audit, STDERR_FILENO);
-	err = wbi_fd_raise_limit(&nofile, fault);
-	if (err == WB_OK)
+	err = wbi_fd_raise_limit(&server->nofile, fault);
+	if (!err)
+		err = check_spool_folder(options->spool_folder, fault);
+	if (!err)
 		err = wbi_plain_env_init(&env->plain, server->loop);
-	if (err != WB_OK)
+	if (err)
 		return err;
 	env->plain.closed = connection_closed;
 	return wbi_job_env_init(&env->jobs, server->loop, &server->limits, options->spool_folder,
-				nofile, fault);
+				server->nofile, fault);
 }
 
 enum wb_err wbi_server_new(const struct wbi_server_options *options, struct wbi_server **ret_server,
 			   struct wb_fault *fault)
 {
 	static const int signals[] = {SIGTERM, SIGINT, 0};
-	struct wbi_server *server = calloc(1, sizeof *server);
+	struct wbi_server *server = calloc(1, sizeof(*server));
 	enum wb_err err;
 
-	if (server == NULL)
+	if (!server)
 		return wb_fault_set(fault, WB_ERR_NOMEM, NULL, 0, "no memory for a daemon");
+	server->sessions_drained.fn = on_sessions_drained;
+	wbi_list_init(&server->sessions_drained.node);
 	err = wbi_loop_new(&server->loop, fault);
-	if (err == WB_OK)
+	if (!err)
 		err = wbi_loop_signals(server->loop, signals, on_signal, server, fault);
-	if (err == WB_OK)
+	if (!err)
 		err = init_policy(server, options, fault);
-	if (err == WB_OK)
+	if (!err)
 		err = init_env(server, options, fault);
-	if (err != WB_OK) {
+	if (err) {
 		wbi_server_free(server);
 		return err;
 	}
@@ -143,9 +188,10 @@ enum wb_err wbi_server_new(const struct wbi_server_options *options, struct wbi_
 
 void wbi_server_free(struct wbi_server *server)
 {
-	if (server == NULL)
+	if (!server)
 		return;
 	close_listeners(server);
+	wbi_sessions_free(server->sessions);
 	wbi_plain_env_done(&server->env.plain);
 	wbi_job_env_done(&server->env.jobs);
 	wbi_peer_finder_free(server->policy.finder);
@@ -156,12 +202,21 @@ void wbi_server_free(struct wbi_server *server)
 static enum wb_err open_socket(enum wbi_transport transport, const struct wbi_addr *addr,
 			       int *ret_fd, struct wbi_addr *ret_bound, struct wb_fault *fault)
 {
-	if (transport == WBI_UDP)
+	switch (transport) {
+	case WBI_UDP:
 		return wbi_udp_bind(addr, ret_fd, ret_bound, fault);
-	return wbi_tcp_listen(addr, ret_fd, ret_bound, fault);
+	case WBI_TCP:
+		return wbi_tcp_listen(addr, ret_fd, ret_bound, fault);
+	case WBI_UNIX:
+		*ret_bound = *addr;
+		return wbi_unix_listen(addr, UNIX_MODE, ret_fd, fault);
+	case WBI_TLS:
+		break;
+	}
+	return wb_fault_set(fault, WB_ERR_UNSUPPORTED, NULL, 0, "this build has no tls");
 }
 
-static enum wb_err add_listener(struct wbi_server *server, const struct wbi_service *service,
+static enum wb_err add_listener(struct wbi_server *server, const struct wbi_listener_target *target,
 				int fd, const struct wbi_addr *bound, const char *uri,
 				struct wb_fault *fault)
 {
@@ -170,31 +225,30 @@ static enum wb_err add_listener(struct wbi_server *server, const struct wbi_serv
 	if (server->listener_count == LISTENERS_MAX)
 		return wb_fault_set(fault, WB_ERR_LIMIT, NULL, 0, "at most %d listeners",
 				    LISTENERS_MAX);
-	err = wbi_listener_init(&server->listeners[server->listener_count], service, &server->env,
-				&server->policy, fd, bound, uri, fault);
-	if (err == WB_OK)
+	err = wbi_listener_init(&server->listeners[server->listener_count], target, fd, bound, uri,
+				fault);
+	if (!err)
 		server->listener_count++;
 	return err;
 }
 
-static enum wb_err listen_at(struct wbi_server *server, const struct wbi_service *service,
+static enum wb_err listen_at(struct wbi_server *server, const struct wbi_listener_target *target,
 			     const struct wbi_uri *uri, const struct wbi_addr *addr,
 			     char ret_uri[WBI_URI_TEXT_MAX], struct wb_fault *fault)
 {
 	struct wbi_uri real = *uri;
 	struct wbi_addr bound;
 	int fd = -1;
-	enum wb_err err = wbi_policy_may_listen(&server->policy, addr, fault);
+	enum wb_err err = wbi_policy_may_listen(&server->policy, target->service, addr, fault);
 
-	if (err == WB_OK)
+	if (!err)
 		err = open_socket(uri->transport, addr, &fd, &bound, fault);
-	if (err != WB_OK)
+	if (err)
 		return err;
 	real.port = wbi_addr_port(&bound);
-	real.has_port = true;
 	wbi_uri_format(&real, ret_uri);
-	err = add_listener(server, service, fd, &bound, ret_uri, fault);
-	if (err != WB_OK)
+	err = add_listener(server, target, fd, &bound, ret_uri, fault);
+	if (err)
 		wbi_fd_close(&fd);
 	return err;
 }
@@ -205,11 +259,45 @@ static enum wb_err find_service(const char *name, enum wbi_transport transport,
 	char known[128];
 
 	*ret_service = wbi_service_find(name, transport);
-	if (*ret_service != NULL)
+	if (*ret_service)
 		return WB_OK;
-	wbi_service_list(known, sizeof known);
-	return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0, "no such service; there are %s",
+	wbi_service_list(known, sizeof(known));
+	return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0,
+			    "no such service; there are %s, and unix:// and tcp:// for sessions",
 			    known);
+}
+
+/* The workers start with the first listener that needs them. */
+static enum wb_err start_sessions(struct wbi_server *server, struct wb_fault *fault)
+{
+	const struct wbi_sessions_options options = {
+		.loop = server->loop,
+		.audit = &server->env.audit,
+		.limits = &server->limits,
+		.spool_folder = server->spool_folder,
+		.nofile = server->nofile,
+		.drained = on_sessions_drained,
+		.task = &server->sessions_drained,
+	};
+
+	if (server->sessions)
+		return WB_OK;
+	return wbi_sessions_new(&options, &server->sessions, fault);
+}
+
+/* What stands behind a listener of that name: "" for sessions. */
+static enum wb_err find_target(struct wbi_server *server, const char *name,
+			       enum wbi_transport transport, struct wbi_listener_target *ret_target,
+			       struct wb_fault *fault)
+{
+	enum wb_err err;
+
+	*ret_target = (struct wbi_listener_target){.env = &server->env, .policy = &server->policy};
+	if (name[0] != '\0' || transport == WBI_UDP)
+		return find_service(name, transport, &ret_target->service, fault);
+	err = start_sessions(server, fault);
+	ret_target->sessions = server->sessions;
+	return err;
 }
 
 enum wb_err wbi_server_listen(struct wbi_server *server, const struct wbi_uri *uri,
@@ -217,44 +305,49 @@ enum wb_err wbi_server_listen(struct wbi_server *server, const struct wbi_uri *u
 {
 	struct wbi_uri full = *uri;
 	struct wbi_addr addrs[ADDRS_MAX];
-	const struct wbi_service *service;
+	struct wbi_listener_target target;
 	unsigned count = 0;
-	enum wb_err err = find_service(uri->service, uri->transport, &service, fault);
+	enum wb_err err = find_target(server, uri->service, uri->transport, &target, fault);
 
-	if (err != WB_OK)
+	if (err)
 		return err;
-	if (!full.has_port) {
-		full.port = service->default_port;
+	if (!full.has_port && full.transport != WBI_UNIX) {
+		full.port = target.service ? target.service->default_port : SESSION_PORT;
 		full.has_port = true;
 	}
 	err = wbi_addr_resolve(&full, true, addrs, ADDRS_MAX, &count, fault);
-	if (err != WB_OK)
+	if (err)
 		return err;
 	for (unsigned i = 0; i < count; i++) {
-		err = listen_at(server, service, &full, &addrs[i], ret_uri, fault);
-		if (err == WB_OK)
+		err = listen_at(server, &target, &full, &addrs[i], ret_uri, fault);
+		if (!err)
 			break;
 	}
 	return err;
 }
+
+static const char *const transport_names[] = {
+	[WBI_TCP] = "tcp", [WBI_UDP] = "udp", [WBI_UNIX] = "unix", [WBI_TLS] = "tls"};
 
 /* What kind of socket somebody handed us. */
 static enum wb_err inspect(int fd, enum wbi_transport *ret_transport, struct wbi_addr *ret_bound,
 			   struct wb_fault *fault)
 {
 	int type = 0, listening = 0;
-	socklen_t bytes = sizeof type;
+	socklen_t bytes = sizeof(type);
 
-	*ret_bound = (struct wbi_addr){.bytes = sizeof ret_bound->storage};
+	*ret_bound = (struct wbi_addr){.bytes = sizeof(ret_bound->storage)};
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) != 0 ||
 	    getsockname(fd, &ret_bound->any, &ret_bound->bytes) != 0)
-		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "descriptor %d: %s", fd,
-				    strerror(errno));
-	bytes = sizeof listening;
+		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "descriptor %d: %m", fd);
+	bytes = sizeof(listening);
 	(void)getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &bytes);
 	if (ret_bound->any.sa_family != AF_INET && ret_bound->any.sa_family != AF_INET6)
 		return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0,
 				    "descriptor %d is no internet socket", fd);
+	if (type != SOCK_STREAM && type != SOCK_DGRAM)
+		return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0,
+				    "descriptor %d is neither a stream nor a datagram socket", fd);
 	if (type == SOCK_STREAM && !listening)
 		return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0,
 				    "descriptor %d does not listen", fd);
@@ -262,28 +355,37 @@ static enum wb_err inspect(int fd, enum wbi_transport *ret_transport, struct wbi
 	return WB_OK;
 }
 
-enum wb_err wbi_server_adopt(struct wbi_server *server, int fd, const char *service_name,
+enum wb_err wbi_server_adopt(struct wbi_server *server, int fd, const char *name,
 			     char ret_uri[WBI_URI_TEXT_MAX], struct wb_fault *fault)
 {
-	const struct wbi_service *service;
+	struct wbi_listener_target target;
 	enum wbi_transport transport = WBI_TCP;
 	struct wbi_addr bound;
 	char text[WBI_ADDR_TEXT_MAX];
 	enum wb_err err = inspect(fd, &transport, &bound, fault);
 
-	if (err == WB_OK)
-		err = find_service(service_name, transport, &service, fault);
-	if (err == WB_OK)
-		err = wbi_policy_may_listen(&server->policy, &bound, fault);
-	if (err != WB_OK)
+	if (!err)
+		err = find_target(server, strcmp(name, "session") == 0 ? "" : name, transport,
+				  &target, fault);
+	if (!err)
+		err = wbi_policy_may_listen(&server->policy, target.service, &bound, fault);
+	if (err)
 		return err;
 	wbi_addr_format(&bound, text);
-	snprintf(ret_uri, WBI_URI_TEXT_MAX, "%s+%s://%s", service_name,
-		 transport == WBI_UDP ? "udp" : "tcp", text);
-	return add_listener(server, service, fd, &bound, ret_uri, fault);
+	snprintf(ret_uri, WBI_URI_TEXT_MAX, "%s%s%s://%s",
+		 target.service ? target.service->name : "", target.service ? "+" : "",
+		 transport_names[transport], text);
+	return add_listener(server, &target, fd, &bound, ret_uri, fault);
 }
 
 enum wb_err wbi_server_run(struct wbi_server *server, struct wb_fault *fault)
 {
-	return wbi_loop_run(server->loop, fault);
+	enum wb_err err = wbi_loop_run(server->loop, fault);
+	uint64_t deadline_ms = wbi_clock_ms() + LAST_GRACE_MS, now_ms;
+
+	/* What was told to end because its client has gone still has its time to do so. */
+	while (!err && !server->hasty && server->env.jobs.running > 0 &&
+	       (now_ms = wbi_clock_ms()) < deadline_ms)
+		err = wbi_loop_turn(server->loop, (int)(deadline_ms - now_ms), fault);
+	return err;
 }

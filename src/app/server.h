@@ -35,10 +35,9 @@ WB_WARN_UNUSED enum wb_err wbi_server_listen(struct wbi_server *server, const st
 					     char ret_uri[WBI_URI_TEXT_MAX],
 					     struct wb_fault *fault);
 
-/* The same for a socket that was inherited. service_name: "upper", "exec-length", … On failure
- * the caller still owns fd. */
-WB_WARN_UNUSED enum wb_err wbi_server_adopt(struct wbi_server *server, int fd,
-					    const char *service_name,
+/* The same for a socket that was inherited. name: "upper", "exec-length", …, or "session". On
+ * failure the caller still owns fd. */
+WB_WARN_UNUSED enum wb_err wbi_server_adopt(struct wbi_server *server, int fd, const char *name,
 					    char ret_uri[WBI_URI_TEXT_MAX], struct wb_fault *fault);
 
 /* Serves until SIGTERM or SIGINT and until what was under way has ended, or until the second such

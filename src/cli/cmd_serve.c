@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "app/server.h"
+#include "base/text.h"
 #include "cli/opt.h"
 #include "sys/fd.h"
 #include "sys/notify.h"
@@ -14,6 +15,7 @@ static struct {
 	struct wbi_opt_list listen, allow_uid;
 	bool insecure_plain;
 	uint64_t max_connections, max_commands, max_output, max_spool;
+	uint64_t max_sessions, max_jobs, hold_ms;
 	const char *spool_folder;
 } options;
 
@@ -32,16 +34,24 @@ static const struct wbi_opt table[] = {
 	 &options.max_output, 1, INT32_MAX},
 	{0, "max-spool", WBI_OPT_BYTES, "BYTES", "output of all commands together",
 	 &options.max_spool, 1, UINT64_C(1) << 50},
+	{0, "max-sessions", WBI_OPT_INTEGER, "N", "sessions, connected or held",
+	 &options.max_sessions, 1, 1000000},
+	{0, "max-jobs", WBI_OPT_INTEGER, "N", "jobs that run or wait to be collected",
+	 &options.max_jobs, 1, 1000000},
+	{0, "hold", WBI_OPT_DURATION, "DURATION",
+	 "how long a session without a client is kept (60s)", &options.hold_ms, 1,
+	 UINT64_C(7) * 24 * 3600 * 1000},
 	{0, "spool", WBI_OPT_TEXT, "FOLDER", "for output that outgrows memory ($TMPDIR, /tmp)",
 	 &options.spool_folder, 0, 0},
 	{0},
 };
 
-enum { EXIT_USAGE = 2 };
-
 static int fail(const char *what, const struct wb_fault *fault)
 {
-	fprintf(stderr, "waybill serve: %s: %s\n", what, fault->text);
+	char shown[WBI_URI_TEXT_MAX];
+
+	wbi_text_escape_message(what, shown, sizeof(shown));
+	fprintf(stderr, "waybill serve: %s: %s\n", shown, fault->text);
 	return EXIT_FAILURE;
 }
 
@@ -57,20 +67,36 @@ static bool parse_uid(const char *text, uid_t *ret_uid)
 	return true;
 }
 
-static int listen_all(struct wbi_server *server)
+static int listen_at(struct wbi_server *server, const char *text)
 {
 	char real[WBI_URI_TEXT_MAX];
+	struct wbi_uri uri;
 	struct wb_fault fault;
 
-	for (unsigned i = 0; i < options.listen.count; i++) {
-		struct wbi_uri uri;
-
-		if (wbi_uri_parse(options.listen.values[i], &uri, &fault) != WB_OK ||
-		    wbi_server_listen(server, &uri, real, &fault) != WB_OK)
-			return fail(options.listen.values[i], &fault);
-		fprintf(stderr, "listening %s\n", real);
-	}
+	if (wbi_uri_parse(text, &uri, &fault) || wbi_server_listen(server, &uri, real, &fault))
+		return fail(text, &fault);
+	fprintf(stderr, "listening %s\n", real);
 	return EXIT_SUCCESS;
+}
+
+static int listen_all(struct wbi_server *server)
+{
+	int code = EXIT_SUCCESS;
+
+	for (unsigned i = 0; i < options.listen.count && code == EXIT_SUCCESS; i++)
+		code = listen_at(server, options.listen.values[i]);
+	return code;
+}
+
+/* Nobody said where: at the user's own socket. */
+static int listen_local(struct wbi_server *server)
+{
+	char text[WBI_URI_TEXT_MAX];
+	struct wb_fault fault;
+
+	if (wbi_uri_local(text, &fault))
+		return fail("no --listen, and no socket of your own", &fault);
+	return listen_at(server, text);
 }
 
 /* The name that the service manager gave a socket (FileDescriptorName=) says what it serves. */
@@ -84,8 +110,7 @@ static int adopt_all(struct wbi_server *server, const struct wbi_inherited *sock
 
 		if (wbi_server_adopt(server, fd, sockets[i].name, real, &fault) != WB_OK) {
 			wbi_fd_close(&fd);
-			return fail(sockets[i].name[0] != '\0' ? sockets[i].name : "LISTEN_FDS",
-				    &fault);
+			return fail(sockets[i].name[0] ? sockets[i].name : "LISTEN_FDS", &fault);
 		}
 		fprintf(stderr, "listening %s\n", real);
 	}
@@ -100,22 +125,18 @@ static int serve(const struct wbi_server_options *server_options)
 	unsigned count = 0;
 	int manager = -1, code;
 
-	if (wbi_notify_inherited(sockets, &count, &fault) != WB_OK)
+	if (wbi_notify_inherited(sockets, &count, &fault))
 		return fail("inherited sockets", &fault);
-	if (count == 0 && options.listen.count == 0) {
-		fprintf(stderr,
-			"waybill serve: nothing to listen on: give at least one --listen URI, "
-			"such as --listen exec-header+tcp://127.0.0.1:8086\n");
-		return EXIT_USAGE;
-	}
 	manager = wbi_notify_open();
-	if (wbi_server_new(server_options, &server, &fault) != WB_OK) {
+	if (wbi_server_new(server_options, &server, &fault)) {
 		code = fail("start", &fault);
 		goto out;
 	}
 	code = adopt_all(server, sockets, count);
 	if (code == EXIT_SUCCESS)
 		code = listen_all(server);
+	if (code == EXIT_SUCCESS && count == 0 && options.listen.count == 0)
+		code = listen_local(server);
 	if (code != EXIT_SUCCESS)
 		goto out;
 	wbi_notify_send(manager, "READY=1");
@@ -143,11 +164,8 @@ static void set_signals(void)
 static bool parse_uids(uid_t *ret_uids)
 {
 	for (unsigned i = 0; i < options.allow_uid.count; i++)
-		if (!parse_uid(options.allow_uid.values[i], &ret_uids[i])) {
-			fprintf(stderr, "waybill serve: --allow-uid: a uid is a number, as `id -u` "
-					"prints\n");
+		if (!parse_uid(options.allow_uid.values[i], &ret_uids[i]))
 			return false;
-		}
 	return true;
 }
 
@@ -159,7 +177,10 @@ static void set_defaults(void)
 	options.max_commands = wb_limits_default.commands;
 	options.max_output = wb_limits_default.output_bytes;
 	options.max_spool = wb_limits_default.spool_bytes;
-	options.spool_folder = folder != NULL && folder[0] != '\0' ? folder : "/tmp";
+	options.max_sessions = wb_limits_default.sessions;
+	options.max_jobs = wb_limits_default.jobs;
+	options.hold_ms = wb_limits_default.hold_ms;
+	options.spool_folder = folder && folder[0] != '\0' ? folder : "/tmp";
 }
 
 static int run_serve(const struct wbi_command *command, int argc, char **argv)
@@ -175,21 +196,22 @@ static int run_serve(const struct wbi_command *command, int argc, char **argv)
 	case WBI_OPT_HELP_SHOWN:
 		return EXIT_SUCCESS;
 	case WBI_OPT_WRONG:
-		return EXIT_USAGE;
+		return WBI_EXIT_USAGE;
 	case WBI_OPT_GO:
 		break;
 	}
-	if (operands < argc) {
-		fprintf(stderr,
-			"waybill serve: unexpected operand; give addresses as --listen URI\n");
-		return EXIT_USAGE;
-	}
+	if (operands < argc)
+		return wbi_opt_wrong(command, "'%s': give addresses as --listen URI",
+				     argv[operands]);
 	if (!parse_uids(uids))
-		return EXIT_USAGE;
+		return wbi_opt_wrong(command, "--allow-uid: a uid is a number, as 'id -u' prints");
 	limits->connections = (uint32_t)options.max_connections;
 	limits->commands = (uint32_t)options.max_commands;
 	limits->output_bytes = options.max_output;
 	limits->spool_bytes = options.max_spool;
+	limits->sessions = (uint32_t)options.max_sessions;
+	limits->jobs = (uint32_t)options.max_jobs;
+	limits->hold_ms = (uint32_t)options.hold_ms;
 	server_options.insecure_plain = options.insecure_plain;
 	server_options.allowed_uids = uids;
 	server_options.allowed_uid_count = options.allow_uid.count;
@@ -200,16 +222,25 @@ static int run_serve(const struct wbi_command *command, int argc, char **argv)
 const struct wbi_command wbi_command_serve = {
 	.name = "serve",
 	.summary = "run the daemon",
-	.usage = "serve --listen URI [options]",
+	.usage = "serve [options]",
 	.details =
-		"Services: upper+tcp, upper+udp, exec-length+tcp, exec-header+tcp. Port 0 lets "
-		"the\n"
-		"kernel choose; \"listening URI\" on stderr tells the real one. These services "
-		"have\n"
-		"no keys: they listen on loopback only, and the kernel is asked who opened each\n"
-		"connection; only the daemon's own user may call unless --allow-uid says so.\n"
-		"SIGTERM or SIGINT lets what is under way finish; a second one ends at once.\n"
-		"Sockets from a service manager are taken; FileDescriptorName= says what each\n"
-		"serves (upper, exec-length, exec-header).\n",
+		"Sessions (for exec, jobs, attach, kill) at unix:///path and tcp://127.0.0.1:PORT; "
+		"with "
+		"no --listen at unix://$XDG_RUNTIME_DIR/waybill.sock, which clients call 'local'. "
+		"Plain "
+		"services at upper+tcp, upper+udp, exec-length+tcp and exec-header+tcp. Port 0 "
+		"lets the "
+		"kernel choose; 'listening URI' on stderr tells the real one.\n"
+		"\n"
+		"None of these has keys: they stand on loopback only, the kernel is asked who "
+		"opened "
+		"each connection, and only the daemon's own user may call unless --allow-uid says "
+		"so.\n"
+		"\n"
+		"SIGTERM or SIGINT lets what is under way finish; a second one ends at once. "
+		"Sockets "
+		"from a service manager are taken; FileDescriptorName= says what each serves "
+		"(session, "
+		"upper, exec-length, exec-header).",
 	.run = run_serve,
 };

@@ -1,57 +1,38 @@
-/* The job: three watches (stdout, stderr, the process), one timer, one state.
+/* The job: watches (stdout, stderr, stdin, the process), one timer, one state.
  *
  *   RUNNING ──process ended──▶ DRAINING ──both pipes at their end, or silence──▶ REPORTED
+ *      │  └─kill──▶ KILLING ──all of its session ended──▲
  *      └─────too much output, or no place for it──▶ ABORTING ──process ended────▶ REPORTED
  *
  * and, once the owner has given it up:
  *
- *   RUNNING, ABORTING ──▶ DYING ──process ended, pipes at their end or closed──▶ freed
+ *   RUNNING, KILLING, ABORTING ──▶ DYING ──session ended, pipes at their end or closed──▶ freed
  *   DRAINING, REPORTED ──▶ LINGERING ──pipes at their end──▶ freed
  *
  * The process is reaped only when nothing needs killing any more: until then its number, which is
- * also its group's, belongs to nobody else. */
+ * also its group's and its session's, belongs to nobody else. */
 #include "job/job.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "job/outlet.h"
-#include "sys/clock.h"
+#include "job/job_state.h"
 #include "sys/fd.h"
+#include "sys/kin.h"
 
 enum {
 	GRACE_MS = 1000, /* from TERM to KILL */
-	BURY_MS = 2000,  /* at exit: for what will not die */
+	KILLS_MAX = 3,   /* as often, then what is left is stuck in the kernel */
 };
-
-enum job_state { JOB_RUNNING, JOB_DRAINING, JOB_ABORTING, JOB_REPORTED, JOB_DYING, JOB_LINGERING };
 
 static const char *const state_names[] = {
-	[JOB_RUNNING] = "running",   [JOB_DRAINING] = "draining", [JOB_ABORTING] = "aborting",
-	[JOB_REPORTED] = "reported", [JOB_DYING] = "dying",       [JOB_LINGERING] = "lingering",
+	[WBI_JOB_STATE_RUNNING] = "running",     [WBI_JOB_STATE_KILLING] = "killing",
+	[WBI_JOB_STATE_DRAINING] = "draining",   [WBI_JOB_STATE_ABORTING] = "aborting",
+	[WBI_JOB_STATE_REPORTED] = "reported",   [WBI_JOB_STATE_DYING] = "dying",
+	[WBI_JOB_STATE_LINGERING] = "lingering",
 };
 
-struct wbi_job {
-	struct wbi_job_env *env;
-	struct wbi_list node; /* in env->live or env->lingering */
-	enum job_state state;
-	struct wbi_outlet outlets[2]; /* stdout, stderr */
-	struct wbi_process process;
-	struct wbi_watch ended_watch; /* process.pidfd while it runs; fd is -1 afterwards */
-	struct wbi_timer timer;       /* DRAINING: silence; DYING: grace */
-	wbi_job_fn *fn;
-	void *owner;
-	enum wbi_job_outcome outcome;
-	bool held_open;
-	struct wbi_process_end end;
-	struct wb_fault fault;
-};
-
-static void set_state(struct wbi_job *job, enum job_state state)
+static void set_state(struct wbi_job *job, enum wbi_job_state state)
 {
 	job->state = state;
 }
@@ -71,6 +52,17 @@ static bool is_open(const struct wbi_job *job)
 	return wbi_outlet_is_open(&job->outlets[0]) || wbi_outlet_is_open(&job->outlets[1]);
 }
 
+/* Output waits for its reader, not for the command. */
+static bool is_paused(const struct wbi_job *job)
+{
+	return job->outlets[0].paused || job->outlets[1].paused;
+}
+
+static bool keeps_output(const struct wbi_job *job)
+{
+	return job->state <= WBI_JOB_STATE_DRAINING;
+}
+
 /* ---- letting go ---- */
 
 static void close_outlets(struct wbi_job *job)
@@ -79,10 +71,16 @@ static void close_outlets(struct wbi_job *job)
 	wbi_outlet_close(&job->outlets[1]);
 }
 
-static void unwatch_process(struct wbi_job *job)
+void wbi_job_unwatch_process(struct wbi_job *job)
 {
 	wbi_loop_unwatch(job->env->loop, &job->ended_watch);
 	job->ended_watch.fd = -1;
+}
+
+static void unwatch_kin(struct wbi_job *job)
+{
+	wbi_loop_unwatch(job->env->loop, &job->kin_watch);
+	wbi_fd_close(&job->kin_watch.fd);
 }
 
 /* Only for a process that has ended. */
@@ -100,14 +98,15 @@ static void reap(struct wbi_job *job)
 	job->env->running--;
 }
 
-/* Nothing of it runs any more, or was ever started. */
-static void destroy(struct wbi_job *job)
+void wbi_job_destroy(struct wbi_job *job)
 {
 	wbi_loop_cancel(job->env->loop, &job->timer);
-	unwatch_process(job);
+	wbi_job_unwatch_process(job);
+	unwatch_kin(job);
+	wbi_inlet_close(&job->inlet);
 	wbi_outlet_done(&job->outlets[0]);
 	wbi_outlet_done(&job->outlets[1]);
-	if (job->state == JOB_LINGERING)
+	if (job->state == WBI_JOB_STATE_LINGERING)
 		job->env->lingering_count--;
 	wbi_list_remove(&job->node);
 	free(job);
@@ -115,87 +114,178 @@ static void destroy(struct wbi_job *job)
 
 /* ---- output ---- */
 
-/* Takes what the open ones of the outlets from `first` up to `last` hold now. */
-static enum wb_err drain(struct wbi_job *job, int first, int last, bool to_end, bool *ret_came)
+/* A log whose pipe is closed has ended; its reader is told of that, and of bytes. */
+static void tell_output(struct wbi_job *job, int i, bool came)
 {
-	bool keeps = job->state == JOB_RUNNING || job->state == JOB_DRAINING;
-	enum wbi_outlet_use use = keeps ? WBI_OUTLET_KEEP : WBI_OUTLET_DISCARD;
-	enum wb_err err = WB_OK;
+	struct wbi_outlet *outlet = &job->outlets[i];
+	bool ends = !wbi_outlet_is_open(outlet) && !outlet->log.source.ended;
 
-	for (int i = first; i <= last && !err; i++) {
-		uint64_t kept = job->outlets[0].spool.bytes + job->outlets[1].spool.bytes;
-		uint64_t room = keeps ? job->env->limits->output_bytes - kept : UINT64_MAX;
-		if (wbi_outlet_is_open(&job->outlets[i]))
-			err = wbi_outlet_drain(&job->outlets[i], use, room, to_end, ret_came,
-					       &job->fault);
-	}
+	if (ends)
+		wbi_log_end(&outlet->log, false);
+	if (ends || came)
+		job->ops.output(job, job->owner, i + 1);
+}
+
+static uint64_t spool_room(const struct wbi_job *job)
+{
+	uint64_t kept = job->outlets[0].spool.bytes + job->outlets[1].spool.bytes;
+
+	return job->env->limits->output_bytes - kept;
+}
+
+static enum wb_err drain_one(struct wbi_job *job, int i, bool to_end, bool *ret_came)
+{
+	struct wbi_outlet *outlet = &job->outlets[i];
+	bool keeps = keeps_output(job), came = false;
+	uint64_t room = keeps && !job->live ? spool_room(job) : UINT64_MAX;
+	enum wb_err err;
+
+	if (!wbi_outlet_is_open(outlet))
+		return WB_OK;
+	err = wbi_outlet_drain(outlet, keeps ? WBI_OUTLET_KEEP : WBI_OUTLET_DISCARD, room, to_end,
+			       &came, &job->fault);
+	if (keeps && job->live)
+		tell_output(job, i, came);
+	*ret_came |= came;
 	return err;
+}
+
+static enum wb_err drain_both(struct wbi_job *job, bool to_end, bool *ret_came)
+{
+	enum wb_err err = drain_one(job, 0, to_end, ret_came);
+
+	return err ? err : drain_one(job, 1, to_end, ret_came);
+}
+
+/* ---- killing ---- */
+
+/* HUP and TERM ask; CONT lets the stopped hear it. */
+static void ask_to_end(struct wbi_job *job)
+{
+	static const int signals[] = {SIGHUP, SIGTERM, SIGCONT};
+
+	wbi_kin_signal(job->process.pid, signals, 3, NULL);
+	job->kills = 0;
+	if (wbi_loop_timer(job->env->loop, &job->timer, GRACE_MS) != WB_OK) {
+		job->kills = KILLS_MAX;
+		wbi_kin_kill(job->process.pid, NULL);
+	}
+}
+
+/* Whether all of the session has ended, the leader first. If not, this will be asked again when one
+ * of those that remain has: no need to look at any other before. */
+static bool is_kin_gone(struct wbi_job *job)
+{
+	pid_t leader = job->process.pid;
+	int other;
+
+	if (!has_ended(job) || job->kin_watch.fd >= 0)
+		return false;
+	unsigned left = job->kills > 0 ? wbi_kin_kill(leader, &other)
+				       : wbi_kin_signal(leader, NULL, 0, &other);
+	if (left == 0 || other < 0)
+		return true;
+	job->kin_watch.fd = other;
+	if (job->kills < KILLS_MAX &&
+	    wbi_loop_watch(job->env->loop, &job->kin_watch, NULL) == WB_OK)
+		return false;
+	unwatch_kin(job);
+	return true;
+}
+
+static void grace_passed(struct wbi_job *job)
+{
+	job->kills++;
+	unwatch_kin(job);
+	if (!has_ended(job))
+		wbi_kin_kill(job->process.pid, NULL);
+	if (job->kills < KILLS_MAX &&
+	    wbi_loop_timer(job->env->loop, &job->timer, GRACE_MS) != WB_OK)
+		job->kills = KILLS_MAX;
 }
 
 /* ---- what happens next ---- */
 
-/* The owner may free the job in fn: nothing of it may be touched afterwards. */
+/* What is still held open ends here for its readers; whoever holds it may go on writing. */
+static void end_output(struct wbi_job *job)
+{
+	for (int i = 0; i < 2; i++) {
+		struct wbi_outlet *outlet = &job->outlets[i];
+		if (!outlet->has_log || outlet->log.source.ended)
+			continue;
+		wbi_log_end(&outlet->log, true);
+		wbi_outlet_resume(outlet, true);
+	}
+}
+
+/* The owner may free the job in `ended`: nothing of it may be touched afterwards. */
 static void report(struct wbi_job *job)
 {
 	wbi_loop_cancel(job->env->loop, &job->timer);
 	reap(job);
-	set_state(job, JOB_REPORTED);
-	job->fn(job, job->owner);
+	wbi_inlet_close(&job->inlet);
+	end_output(job);
+	set_state(job, WBI_JOB_STATE_REPORTED);
+	job->ops.ended(job, job->owner);
 }
 
-/* The group is killed, and the pipes are closed: whoever outlives that and goes on writing is not
+/* Everything is killed, and the pipes are closed: whoever outlives that and goes on writing is not
  * to be fed for ever. */
 static void abort_job(struct wbi_job *job, enum wb_err err)
 {
 	wbi_loop_cancel(job->env->loop, &job->timer);
 	job->outcome = err == WB_ERR_LIMIT ? WBI_JOB_OVERFLOW : WBI_JOB_FAILED;
-	wbi_process_kill_group(&job->process, SIGKILL);
+	wbi_kin_kill(job->process.pid, NULL);
 	close_outlets(job);
-	set_state(job, JOB_ABORTING);
+	set_state(job, WBI_JOB_STATE_ABORTING);
 }
 
 /* Without memory for a timer there is no waiting: silence is taken as having passed. */
 static bool wait_for_silence(struct wbi_job *job)
 {
-	return wbi_loop_timer(job->env->loop, &job->timer, job->env->limits->held_open_ms) == WB_OK;
+	uint32_t silence_ms = job->hurried ? 0 : job->env->limits->held_open_ms;
+
+	return wbi_loop_timer(job->env->loop, &job->timer, silence_ms) == WB_OK;
 }
 
-static void end_dying(struct wbi_job *job)
+static void begin_draining(struct wbi_job *job)
 {
-	wbi_process_kill_group(&job->process, SIGKILL);
-	reap(job);
-	destroy(job);
+	wbi_loop_cancel(job->env->loop, &job->timer);
+	set_state(job, WBI_JOB_STATE_DRAINING);
 }
 
 /* Takes the job as far as its facts allow. It may be gone afterwards. came: bytes were read. */
 static void advance(struct wbi_job *job, bool came)
 {
 	switch (job->state) {
-	case JOB_RUNNING:
-		if (!has_ended(job))
+	case WBI_JOB_STATE_RUNNING:
+	case WBI_JOB_STATE_KILLING:
+		if (!has_ended(job) || (job->state == WBI_JOB_STATE_KILLING && !is_kin_gone(job)))
 			return;
 		/* Silence is counted from the command's end. */
-		set_state(job, JOB_DRAINING);
+		begin_draining(job);
 		came = true;
 		/* fall through */
-	case JOB_DRAINING:
+	case WBI_JOB_STATE_DRAINING:
 		job->held_open = is_open(job);
 		if (!job->held_open || (came && !wait_for_silence(job)))
 			report(job);
 		return;
-	case JOB_ABORTING:
+	case WBI_JOB_STATE_ABORTING:
 		if (has_ended(job))
 			report(job);
 		return;
-	case JOB_DYING:
-		if (has_ended(job) && !is_open(job))
-			end_dying(job);
+	case WBI_JOB_STATE_DYING:
+		if (is_open(job) || !is_kin_gone(job))
+			return;
+		reap(job);
+		wbi_job_destroy(job);
 		return;
-	case JOB_LINGERING:
+	case WBI_JOB_STATE_LINGERING:
 		if (!is_open(job))
-			destroy(job);
+			wbi_job_destroy(job);
 		return;
-	case JOB_REPORTED:
+	case WBI_JOB_STATE_REPORTED:
 		return;
 	}
 }
@@ -204,7 +294,7 @@ static void on_output(struct wbi_job *job, int i, unsigned events)
 {
 	bool came = false;
 	/* Hung up: nobody can write any more. */
-	enum wb_err err = drain(job, i, i, events & WBI_HANGUP, &came);
+	enum wb_err err = drain_one(job, i, events & WBI_HANGUP, &came);
 
 	if (err)
 		abort_job(job, err);
@@ -221,6 +311,16 @@ static void on_stderr(struct wbi_watch *watch, unsigned events)
 	on_output(WBI_CONTAINER(watch, struct wbi_job, outlets[1].watch), 1, events);
 }
 
+static void on_stdin(struct wbi_watch *watch, unsigned events)
+{
+	struct wbi_job *job = WBI_CONTAINER(watch, struct wbi_job, inlet.watch);
+	size_t taken = wbi_inlet_flush(&job->inlet);
+	(void)events;
+
+	if (job->owner)
+		job->ops.input(job, job->owner, taken);
+}
+
 /* Whatever the process itself wrote stands in the pipes by now, most often with their ends. */
 static void on_ended(struct wbi_watch *watch, unsigned events)
 {
@@ -228,22 +328,32 @@ static void on_ended(struct wbi_watch *watch, unsigned events)
 	bool came = false;
 	(void)events;
 
-	unwatch_process(job);
-	enum wb_err err = drain(job, 0, 1, true, &came);
+	wbi_job_unwatch_process(job);
+	enum wb_err err = drain_both(job, true, &came);
 	if (err)
 		abort_job(job, err);
 	advance(job, came);
 }
 
-/* Silence, unless something came while this loop was busy elsewhere. */
+static void on_kin_ended(struct wbi_watch *watch, unsigned events)
+{
+	struct wbi_job *job = WBI_CONTAINER(watch, struct wbi_job, kin_watch);
+	(void)events;
+
+	unwatch_kin(job);
+	advance(job, false);
+}
+
+/* Silence, unless something came while this loop was busy elsewhere, or could not come. */
 static void silence_passed(struct wbi_job *job)
 {
 	bool came = false;
-	enum wb_err err = drain(job, 0, 1, false, &came);
+	enum wb_err err = drain_both(job, false, &came);
 
 	if (err)
 		abort_job(job, err);
-	if (err || came || !is_open(job))
+	came |= is_paused(job);
+	if (err || (came && !job->hurried) || !is_open(job))
 		advance(job, came);
 	else
 		report(job);
@@ -254,135 +364,71 @@ static void on_timer(struct wbi_timer *timer)
 	struct wbi_job *job = WBI_CONTAINER(timer, struct wbi_job, timer);
 
 	switch (job->state) {
-	case JOB_DRAINING:
+	case WBI_JOB_STATE_DRAINING:
 		silence_passed(job);
 		return;
-	case JOB_DYING:
-		wbi_process_kill_group(&job->process, SIGKILL);
+	case WBI_JOB_STATE_DYING:
 		close_outlets(job);
+		/* fall through */
+	case WBI_JOB_STATE_KILLING:
+		grace_passed(job);
 		advance(job, false);
 		return;
-	case JOB_RUNNING:
-	case JOB_ABORTING:
-	case JOB_REPORTED:
-	case JOB_LINGERING:
+	case WBI_JOB_STATE_RUNNING:
+	case WBI_JOB_STATE_ABORTING:
+	case WBI_JOB_STATE_REPORTED:
+	case WBI_JOB_STATE_LINGERING:
 		return;
 	}
 }
 
-/* ---- starting ---- */
-
-static struct wbi_job *job_new(struct wbi_job_env *env, wbi_job_fn *fn, void *owner)
+void wbi_job_init(struct wbi_job *job, struct wbi_job_env *env, unsigned logs)
 {
-	struct wbi_job *job = calloc(1, sizeof(*job));
+	static wbi_watch_fn *const fns[] = {on_stdout, on_stderr};
 
-	if (!job)
-		return NULL;
 	job->env = env;
-	job->fn = fn;
-	job->owner = owner;
 	job->process = (struct wbi_process){.pidfd = -1};
 	job->timer.fn = on_timer;
-	wbi_watch_init(&job->ended_watch, on_ended, -1, WBI_READ);
-	for (int i = 0; i < 2; i++)
-		wbi_outlet_init(&job->outlets[i], env->loop, i == 0 ? on_stdout : on_stderr,
-				&env->spool, env->limits->spool_memory_bytes);
-	wbi_list_append(&env->live, &job->node);
-	return job;
-}
-
-static enum wb_err start_process(struct wbi_job *job, char *const *argv, const int writers[2],
-				 struct wb_fault *fault)
-{
-	struct wbi_job_env *env = job->env;
-	struct wbi_spawn spawn = {
-		.path = argv[0],
-		.argv = argv,
-		.search = true,
-		.stdio = {env->null_fd, writers[0], writers[1]},
-		.nofile = env->nofile,
+	job->store = (struct wbi_log_store){
+		.account = &env->spool,
+		.memory = &env->log_memory,
+		.limit_bytes = env->limits->output_bytes,
 	};
-	enum wb_err err = wbi_spawn(&spawn, &job->process, fault);
-
-	if (err)
-		return err;
-	job->ended_watch.fd = job->process.pidfd;
-	err = wbi_loop_watch(env->loop, &job->ended_watch, fault);
-	if (err) {
-		wbi_process_kill_group(&job->process, SIGKILL);
-		wbi_process_bury(&job->process, BURY_MS);
-	} else {
-		env->running++;
+	wbi_watch_init(&job->ended_watch, on_ended, -1, WBI_READ);
+	wbi_watch_init(&job->kin_watch, on_kin_ended, -1, WBI_READ);
+	wbi_inlet_init(&job->inlet, env->loop, on_stdin);
+	for (int i = 0; i < 2; i++) {
+		if (logs >> i & 1)
+			wbi_outlet_init_log(&job->outlets[i], env->loop, fns[i], &job->store);
+		else
+			wbi_outlet_init(&job->outlets[i], env->loop, fns[i], &env->spool,
+					env->limits->spool_memory_bytes);
 	}
-	return err;
+	wbi_list_append(&env->live, &job->node);
 }
 
-enum wb_err wbi_job_start(struct wbi_job_env *env, char *const *argv, wbi_job_fn *fn, void *owner,
-			  struct wbi_job **ret_job, struct wb_fault *fault)
+/* ---- the owner ends it ---- */
+
+bool wbi_job_kill(struct wbi_job *job)
 {
-	int writers[2] = {-1, -1};
-	struct wbi_job *job;
-	enum wb_err err;
-
-	if (env->running >= env->limits->commands)
-		return wb_fault_set(fault, WB_ERR_LIMIT, NULL, 0, "%u commands are running already",
-				    env->running);
-	job = job_new(env, fn, owner);
-	if (!job)
-		return wb_fault_set(fault, WB_ERR_NOMEM, NULL, 0, "start a command: no memory");
-	/* Everything that can be refused is refused before the command runs: hence these first. */
-	err = wbi_outlet_open(&job->outlets[0], &writers[0], fault);
-	if (!err)
-		err = wbi_outlet_open(&job->outlets[1], &writers[1], fault);
-	if (!err)
-		err = start_process(job, argv, writers, fault);
-	wbi_fd_close(&writers[0]);
-	wbi_fd_close(&writers[1]);
-	if (err)
-		destroy(job);
-	else
-		*ret_job = job;
-	return err;
-}
-
-/* ---- the owner's side ---- */
-
-enum wbi_job_outcome wbi_job_outcome(const struct wbi_job *job)
-{
-	return job->outcome;
-}
-
-const struct wbi_process_end *wbi_job_end(const struct wbi_job *job)
-{
-	return &job->end;
-}
-
-const struct wb_fault *wbi_job_fault(const struct wbi_job *job)
-{
-	return &job->fault;
-}
-
-bool wbi_job_held_open(const struct wbi_job *job)
-{
-	return job->held_open;
-}
-
-const struct wbi_spool *wbi_job_output(const struct wbi_job *job, int stream)
-{
-	return &job->outlets[stream - 1].spool;
-}
-
-/* HUP and TERM ask; CONT lets the stopped hear it. */
-static void begin_dying(struct wbi_job *job)
-{
-	set_state(job, JOB_DYING);
-	wbi_process_kill_group(&job->process, SIGHUP);
-	wbi_process_kill_group(&job->process, SIGTERM);
-	wbi_process_kill_group(&job->process, SIGCONT);
-	if (wbi_loop_timer(job->env->loop, &job->timer, GRACE_MS) != WB_OK) {
-		wbi_process_kill_group(&job->process, SIGKILL);
-		close_outlets(job);
+	switch (job->state) {
+	case WBI_JOB_STATE_RUNNING:
+		set_state(job, WBI_JOB_STATE_KILLING);
+		ask_to_end(job);
+		return true;
+	case WBI_JOB_STATE_DRAINING:
+		job->hurried = true;
+		(void)wait_for_silence(job);
+		return false;
+	case WBI_JOB_STATE_KILLING:
+		return true;
+	case WBI_JOB_STATE_ABORTING:
+	case WBI_JOB_STATE_REPORTED:
+	case WBI_JOB_STATE_DYING:
+	case WBI_JOB_STATE_LINGERING:
+		break;
 	}
+	return false;
 }
 
 static void begin_lingering(struct wbi_job *job)
@@ -393,91 +439,48 @@ static void begin_lingering(struct wbi_job *job)
 	wbi_list_remove(&job->node);
 	wbi_list_append(&env->lingering, &job->node);
 	env->lingering_count++;
-	set_state(job, JOB_LINGERING);
+	set_state(job, WBI_JOB_STATE_LINGERING);
 	if (env->lingering_count > env->limits->commands)
-		destroy(WBI_CONTAINER(env->lingering.next, struct wbi_job, node));
+		wbi_job_destroy(WBI_CONTAINER(env->lingering.next, struct wbi_job, node));
+}
+
+/* Nobody reads any more: what the logs held back, the pipes may now give. */
+static void drop_output(struct wbi_job *job)
+{
+	for (int i = 0; i < 2; i++) {
+		wbi_outlet_resume(&job->outlets[i], true);
+		wbi_outlet_drop(&job->outlets[i]);
+	}
 }
 
 void wbi_job_free(struct wbi_job *job)
 {
 	if (!job)
 		return;
-	wbi_loop_cancel(job->env->loop, &job->timer);
-	wbi_spool_done(&job->outlets[0].spool);
-	wbi_spool_done(&job->outlets[1].spool);
+	job->owner = NULL;
+	drop_output(job);
+	wbi_inlet_close(&job->inlet);
 	switch (job->state) {
-	case JOB_RUNNING:
-		begin_dying(job);
+	case WBI_JOB_STATE_RUNNING:
+		ask_to_end(job);
+		set_state(job, WBI_JOB_STATE_DYING);
 		return;
-	case JOB_ABORTING: /* killed already */
-		set_state(job, JOB_DYING);
+	case WBI_JOB_STATE_KILLING:
+	case WBI_JOB_STATE_ABORTING: /* killed already */
+		set_state(job, WBI_JOB_STATE_DYING);
 		return;
-	case JOB_DRAINING:
-	case JOB_REPORTED:
-		if (is_open(job))
+	case WBI_JOB_STATE_DRAINING:
+	case WBI_JOB_STATE_REPORTED:
+		wbi_loop_cancel(job->env->loop, &job->timer);
+		if (is_open(job)) {
 			begin_lingering(job);
-		else
-			destroy(job);
+		} else {
+			reap(job);
+			wbi_job_destroy(job);
+		}
 		return;
-	case JOB_DYING:
-	case JOB_LINGERING:
+	case WBI_JOB_STATE_DYING:
+	case WBI_JOB_STATE_LINGERING:
 		return; /* has no owner */
 	}
-}
-
-/* ---- the environment ---- */
-
-enum wb_err wbi_job_env_init(struct wbi_job_env *env, struct wbi_loop *loop,
-			     const struct wb_limits *limits, const char *folder,
-			     unsigned long nofile, struct wb_fault *fault)
-{
-	struct sigaction child;
-
-	if (sigaction(SIGCHLD, NULL, &child) == 0 &&
-	    (child.sa_handler == SIG_IGN || (child.sa_flags & SA_NOCLDWAIT)))
-		return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0,
-				    "SIGCHLD is ignored: no command's outcome could be known");
-	int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (null_fd < 0)
-		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "/dev/null: %m");
-	*env = (struct wbi_job_env){
-		.loop = loop,
-		.limits = limits,
-		.spool = {.folder = folder, .limit_bytes = limits->spool_bytes},
-		.null_fd = null_fd,
-		.nofile = nofile,
-	};
-	wbi_list_init(&env->live);
-	wbi_list_init(&env->lingering);
-	return WB_OK;
-}
-
-/* All are killed before the first is waited for, and one deadline serves all. */
-static void end_all(struct wbi_list *jobs)
-{
-	uint64_t deadline_ms = wbi_clock_ms() + BURY_MS;
-
-	for (struct wbi_list *at = jobs->next; at != jobs; at = at->next)
-		wbi_process_kill_group(&WBI_CONTAINER(at, struct wbi_job, node)->process, SIGKILL);
-	while (!wbi_list_empty(jobs)) {
-		struct wbi_job *job = WBI_CONTAINER(jobs->next, struct wbi_job, node);
-		uint64_t now_ms = wbi_clock_ms();
-		unwatch_process(job);
-		if (job->process.pid != 0) {
-			wbi_process_bury(&job->process,
-					 now_ms < deadline_ms ? (int)(deadline_ms - now_ms) : 0);
-			job->env->running--;
-		}
-		destroy(job);
-	}
-}
-
-void wbi_job_env_done(struct wbi_job_env *env)
-{
-	if (!env->loop)
-		return;
-	end_all(&env->live);
-	end_all(&env->lingering);
-	wbi_fd_close(&env->null_fd);
-	env->loop = NULL;
 }

@@ -2,6 +2,7 @@
 #include "job/outlet.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "sys/fd.h"
@@ -9,14 +10,28 @@
 enum {
 	TURN_BYTES = 1 << 20,
 	DISCARD_BYTES = 65536, /* by way of the stack: what a pipe holds */
+	PIPE_BYTES = 262144,   /* what one is enlarged to where data flows */
 };
+
+static void init(struct wbi_outlet *outlet, struct wbi_loop *loop, wbi_watch_fn *fn)
+{
+	*outlet = (struct wbi_outlet){.loop = loop};
+	wbi_watch_init(&outlet->watch, fn, -1, WBI_READ);
+}
 
 void wbi_outlet_init(struct wbi_outlet *outlet, struct wbi_loop *loop, wbi_watch_fn *fn,
 		     struct wbi_spool_account *account, size_t memory_bytes)
 {
-	outlet->loop = loop;
-	wbi_watch_init(&outlet->watch, fn, -1, WBI_READ);
+	init(outlet, loop, fn);
 	wbi_spool_init(&outlet->spool, account, memory_bytes);
+}
+
+void wbi_outlet_init_log(struct wbi_outlet *outlet, struct wbi_loop *loop, wbi_watch_fn *fn,
+			 struct wbi_log_store *store)
+{
+	init(outlet, loop, fn);
+	outlet->has_log = true;
+	wbi_log_init(&outlet->log, store);
 }
 
 enum wb_err wbi_outlet_open(struct wbi_outlet *outlet, int *ret_writer, struct wb_fault *fault)
@@ -24,6 +39,13 @@ enum wb_err wbi_outlet_open(struct wbi_outlet *outlet, int *ret_writer, struct w
 	enum wb_err err = wbi_fd_pipe(&outlet->watch.fd, ret_writer, fault);
 
 	return err ? err : wbi_loop_watch(outlet->loop, &outlet->watch, fault);
+}
+
+enum wb_err wbi_outlet_open_terminal(struct wbi_outlet *outlet, int master, struct wb_fault *fault)
+{
+	outlet->watch.fd = master;
+	outlet->enlarged = true;
+	return wbi_loop_watch(outlet->loop, &outlet->watch, fault);
 }
 
 bool wbi_outlet_is_open(const struct wbi_outlet *outlet)
@@ -35,12 +57,38 @@ void wbi_outlet_close(struct wbi_outlet *outlet)
 {
 	wbi_loop_unwatch(outlet->loop, &outlet->watch);
 	wbi_fd_close(&outlet->watch.fd);
+	outlet->paused = false;
+}
+
+void wbi_outlet_drop(struct wbi_outlet *outlet)
+{
+	if (outlet->has_log)
+		wbi_log_done(&outlet->log);
+	else
+		wbi_spool_done(&outlet->spool);
 }
 
 void wbi_outlet_done(struct wbi_outlet *outlet)
 {
 	wbi_outlet_close(outlet);
-	wbi_spool_done(&outlet->spool);
+	wbi_outlet_drop(outlet);
+}
+
+/* Hanging up is told however little one wants to hear it: hence not watched at all. */
+static void pause_outlet(struct wbi_outlet *outlet)
+{
+	wbi_loop_unwatch(outlet->loop, &outlet->watch);
+	outlet->paused = true;
+}
+
+void wbi_outlet_resume(struct wbi_outlet *outlet, bool always)
+{
+	if (!outlet->paused || !(always || wbi_log_has_room(&outlet->log)))
+		return;
+	if (wbi_loop_watch(outlet->loop, &outlet->watch, NULL) == WB_OK)
+		outlet->paused = false;
+	else if (always)
+		wbi_outlet_close(outlet);
 }
 
 static enum wb_err discard(int pipe, size_t *ret_taken)
@@ -54,6 +102,38 @@ static enum wb_err discard(int pipe, size_t *ret_taken)
 	return WB_OK;
 }
 
+/* One read that found the pipe full: data flows. A user has room for so many full-size pipes and no
+ * more, so it is not asked for before. */
+static void enlarge(struct wbi_outlet *outlet)
+{
+	(void)fcntl(outlet->watch.fd, F_SETPIPE_SZ, PIPE_BYTES);
+	outlet->enlarged = true;
+}
+
+static enum wb_err fill_log(struct wbi_outlet *outlet, size_t most, size_t *ret_taken)
+{
+	ssize_t taken = wbi_log_fill(&outlet->log, outlet->watch.fd, most);
+
+	if (taken == -ENOBUFS)
+		pause_outlet(outlet);
+	if (taken == -ENOBUFS || taken == -EAGAIN || taken == -ENOMEM)
+		return WB_ERR_TIMEOUT;
+	*ret_taken = taken > 0 ? (size_t)taken : 0;
+	if (*ret_taken >= DISCARD_BYTES && !outlet->enlarged)
+		enlarge(outlet);
+	return WB_OK;
+}
+
+static enum wb_err take(struct wbi_outlet *outlet, enum wbi_outlet_use use, size_t most,
+			size_t *ret_taken, struct wb_fault *fault)
+{
+	if (use == WBI_OUTLET_DISCARD)
+		return discard(outlet->watch.fd, ret_taken);
+	if (outlet->has_log)
+		return fill_log(outlet, most, ret_taken);
+	return wbi_spool_fill(&outlet->spool, outlet->watch.fd, most, ret_taken, fault);
+}
+
 enum wb_err wbi_outlet_drain(struct wbi_outlet *outlet, enum wbi_outlet_use use, uint64_t room,
 			     bool to_end, bool *ret_came, struct wb_fault *fault)
 {
@@ -63,9 +143,7 @@ enum wb_err wbi_outlet_drain(struct wbi_outlet *outlet, enum wbi_outlet_use use,
 	do {
 		size_t turn = TURN_BYTES - total;
 		size_t most = room - total < turn ? (size_t)(room - total) : turn;
-		err = use == WBI_OUTLET_DISCARD ? discard(outlet->watch.fd, &taken)
-						: wbi_spool_fill(&outlet->spool, outlet->watch.fd,
-								 most, &taken, fault);
+		err = take(outlet, use, most, &taken, fault);
 		if (err)
 			break;
 		if (taken == 0)

@@ -1,29 +1,54 @@
 /* Who may do what: see policy.h. */
 #include "job/policy.h"
 
-enum wb_err wbi_policy_may_listen(const struct wbi_policy *policy, const struct wbi_addr *addr,
-				  struct wb_fault *fault)
+#include <sys/socket.h>
+
+enum wb_err wbi_policy_may_listen(const struct wbi_policy *policy, bool is_plain,
+				  const struct wbi_addr *addr, struct wb_fault *fault)
 {
-	if (policy->insecure_plain || wbi_addr_is_loopback(addr))
+	if (wbi_addr_is_loopback(addr))
+		return WB_OK;
+	if (!is_plain)
+		return wb_fault_set(fault, WB_ERR_REFUSED, NULL, 0,
+				    "a tcp listener has no keys, so it stands on loopback only; "
+				    "other machines need tls");
+	if (policy->insecure_plain)
 		return WB_OK;
 	return wb_fault_set(fault, WB_ERR_REFUSED, NULL, 0,
 			    "a plain service has no keys, so it listens on loopback only; "
 			    "--insecure-plain lifts that for everybody who can reach the port");
 }
 
-enum wb_err wbi_policy_may_call(const struct wbi_policy *policy, int fd, struct wb_fault *fault)
+static enum wb_err find_uid(const struct wbi_policy *policy, int fd, uid_t *ret_uid,
+			    struct wb_fault *fault)
+{
+	int family = AF_UNSPEC;
+	socklen_t bytes = sizeof(family);
+	pid_t pid;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &bytes) != 0)
+		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "socket: %m");
+	if (family == AF_UNIX)
+		return wbi_peer_of_unix(fd, ret_uid, &pid, fault);
+	return wbi_peer_of_tcp(policy->finder, fd, ret_uid, fault);
+}
+
+enum wb_err wbi_policy_may_call(const struct wbi_policy *policy, bool is_plain, int fd,
+				struct wbi_principal *ret_who, struct wb_fault *fault)
 {
 	uid_t uid;
 	enum wb_err err;
 
-	if (policy->insecure_plain)
+	if (is_plain && policy->insecure_plain)
 		return WB_OK;
-	err = wbi_peer_of_tcp(policy->finder, fd, &uid, fault);
-	if (err != WB_OK)
+	err = find_uid(policy, fd, &uid, fault);
+	if (err)
 		return err;
 	for (unsigned i = 0; i < policy->uid_count; i++)
-		if (policy->uids[i] == uid)
+		if (policy->uids[i] == uid) {
+			*ret_who = (struct wbi_principal){.kind = WBI_PRINCIPAL_UID, .uid = uid};
 			return WB_OK;
+		}
 	return wb_fault_set(fault, WB_ERR_REFUSED, NULL, 0,
 			    "uid %lu opened the socket and is not among those who may call "
 			    "(--allow-uid %lu would let it in)",

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "job/principal.h"
 #include "sys/addr.h"
 #include "sys/peer.h"
 #include "waybill/err.h"
@@ -16,17 +17,19 @@ struct wbi_policy {
 	unsigned uid_count;
 	bool insecure_plain; /* plain services may listen beyond loopback, and serve whoever comes
 			      */
-	struct wbi_peer_finder *finder; /* NULL where insecure_plain */
+	struct wbi_peer_finder *finder;
 };
 
-/* May a plain service listen here? WB_OK, or WB_ERR_REFUSED with what to do instead. */
-WB_WARN_UNUSED enum wb_err wbi_policy_may_listen(const struct wbi_policy *policy,
+/* May a listener stand here? WB_OK, or WB_ERR_REFUSED with what to do instead. */
+WB_WARN_UNUSED enum wb_err wbi_policy_may_listen(const struct wbi_policy *policy, bool is_plain,
 						 const struct wbi_addr *addr,
 						 struct wb_fault *fault);
 
-/* May this accepted TCP connection use a plain service? WB_OK, or WB_ERR_REFUSED or WB_ERR_SYSTEM
- * with the reason. Protocol: "Who may call". */
-WB_WARN_UNUSED enum wb_err wbi_policy_may_call(const struct wbi_policy *policy, int fd,
+/* May the caller at the other end of this accepted stream socket (tcp or unix) come in?
+ * Returns WB_OK and who it is (untouched where insecure_plain lets in whoever comes), or
+ * WB_ERR_REFUSED or WB_ERR_SYSTEM with the reason. Protocol: "Who may call". */
+WB_WARN_UNUSED enum wb_err wbi_policy_may_call(const struct wbi_policy *policy, bool is_plain,
+					       int fd, struct wbi_principal *ret_who,
 					       struct wb_fault *fault);
 
 #endif

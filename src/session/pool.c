@@ -8,7 +8,9 @@ uint64_t wbi_pool_free_bytes(const struct wbi_pool *pool)
 	uint64_t least = UINT64_MAX;
 
 	for (; pool; pool = pool->parent) {
-		uint64_t here = pool->limit_bytes - pool->used_bytes;
+		uint64_t here = pool->used_bytes < pool->limit_bytes
+					? pool->limit_bytes - pool->used_bytes
+					: 0;
 
 		if (here < least)
 			least = here;
@@ -33,4 +35,19 @@ void wbi_pool_give_back(struct wbi_pool *pool, uint64_t bytes)
 		assert(bytes <= pool->used_bytes);
 		pool->used_bytes -= bytes;
 	}
+}
+
+void wbi_pool_leave(struct wbi_pool *pool)
+{
+	struct wbi_pool *parent = pool->parent;
+
+	pool->parent = NULL;
+	wbi_pool_give_back(parent, pool->used_bytes);
+}
+
+void wbi_pool_join(struct wbi_pool *pool, struct wbi_pool *parent)
+{
+	pool->parent = parent;
+	for (; parent; parent = parent->parent)
+		parent->used_bytes += pool->used_bytes;
 }

@@ -373,6 +373,17 @@ enum wbi_event_kind wbi_session_event(struct wbi_session *session, struct wbi_ev
 	return ret_event->kind;
 }
 
+void wbi_session_hold_at_least(struct wbi_session *session, uint32_t hold_ms)
+{
+	if (session->hold_ms < hold_ms)
+		session->hold_ms = hold_ms;
+}
+
+void wbi_session_end_suspension(struct wbi_session *session)
+{
+	session->suspended = false;
+}
+
 uint64_t wbi_session_deadline(const struct wbi_session *session)
 {
 	if (session->config.role != WBI_SERVER || session->carrier || session->suspended ||

@@ -219,6 +219,14 @@ void wbi_session_continue(struct wbi_session *session);
 /* Writes what control is due, then `bye`, and closes; the session is then to be freed. */
 void wbi_session_bye(struct wbi_session *session);
 
+/* Server: a session that loses its connection is to be held at least this long, and the next
+ * `welcome` says so. A call may ask for longer than the default. */
+void wbi_session_hold_at_least(struct wbi_session *session, uint32_t hold_ms);
+
+/* Server: a client that said `suspend` is known to have ended, not merely to be unreachable: its
+ * session is held like any other from now on. */
+void wbi_session_end_suspension(struct wbi_session *session);
+
 /* Client: gives up for good; every call that has not ended is LOST (events exit; error "unsent"
  * where it can't have started). Server: as if the client had forgotten every call (events forget).
  */

@@ -90,11 +90,16 @@ void wbi_stream_credited(struct wbi_stream *stream)
 	stream->told = stream->acknowledged;
 }
 
-/* Marks credit when it lets the sender go a good way further, not for every byte. */
+/* Marks credit when it lets the sender go a good way further, not for every byte; and when there is
+ * nothing left to consume: a source that holds less than a quarter of the window would otherwise be
+ * full for ever, waiting to hear that it may let go. */
 static void check_credit(struct wbi_stream *stream)
 {
-	if (stream->state == WBI_STREAM_OPEN && wbi_call_hears(stream->call) &&
-	    wbi_stream_target(stream) - stream->limit >= stream->window / 4)
+	uint64_t further = wbi_stream_target(stream) - stream->limit;
+	bool caught_up = stream->acknowledged == stream->offset;
+
+	if (stream->state == WBI_STREAM_OPEN && wbi_call_hears(stream->call) && further > 0 &&
+	    (caught_up || further >= stream->window / 4))
 		mark(stream, WBI_DUE_CREDIT);
 }
 

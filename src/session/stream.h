@@ -37,6 +37,13 @@ struct wbi_pool {
 /* Takes up to `bytes`, as far as this pool and all above it can; returns how many. */
 uint64_t wbi_pool_borrow(struct wbi_pool *pool, uint64_t bytes);
 void wbi_pool_give_back(struct wbi_pool *pool, uint64_t bytes);
+
+/* Takes a pool, with what it has lent, out from under its parent; and puts it under another, which
+ * may have less than that left: it then lends nothing until enough has come back. So a session
+ * changes threads. */
+void wbi_pool_leave(struct wbi_pool *pool);
+void wbi_pool_join(struct wbi_pool *pool, struct wbi_pool *parent);
+
 uint64_t wbi_pool_free_bytes(const struct wbi_pool *pool);
 
 struct wbi_source_ops {

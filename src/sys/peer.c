@@ -283,8 +283,39 @@ static enum wb_err judge(const struct inet_diag_msg *found, const struct end *th
 	return WB_OK;
 }
 
-static enum wb_err read_answer(const void *buffer, const struct end *theirs, const struct end *ours,
-			       uid_t *ret_uid, struct wb_fault *fault)
+/* A listener bound to the address itself, or to all of them (:: where it takes both families). */
+static enum wb_err judge_listener(const struct inet_diag_msg *found, const struct end *theirs,
+				  const struct end *ours, struct wb_fault *fault)
+{
+	const struct inet_diag_sockid *id = &found->id;
+	struct end any = {.port = theirs->port}, any_ipv4 = {.port = theirs->port};
+
+	(void)ours;
+	set_mapped(&any_ipv4.address, &(struct in_addr){INADDR_ANY});
+	if (found->idiag_state != TCP_LISTEN)
+		return refuse(fault, "nobody listens there");
+	if (!is_end(found->idiag_family, id->idiag_src, id->idiag_sport, theirs) &&
+	    !is_end(found->idiag_family, id->idiag_src, id->idiag_sport, &any) &&
+	    !is_end(found->idiag_family, id->idiag_src, id->idiag_sport, &any_ipv4))
+		return refuse(fault, "another address is listened at");
+	if (found->idiag_inode == 0)
+		return refuse(fault, "the listening socket has no owner any more");
+	return WB_OK;
+}
+
+/* What is looked for, and what it means where there is none. */
+struct kind {
+	enum wb_err (*judge)(const struct inet_diag_msg *found, const struct end *theirs,
+			     const struct end *ours, struct wb_fault *fault);
+	const char *absent;
+};
+
+static const struct kind connection = {judge, "the kernel shows no such connection"};
+static const struct kind listener = {judge_listener, "nobody listens there"};
+
+static enum wb_err read_answer(const void *buffer, const struct kind *kind,
+			       const struct end *theirs, const struct end *ours, uid_t *ret_uid,
+			       struct wb_fault *fault)
 {
 	const struct nlmsghdr *header = buffer;
 
@@ -292,7 +323,7 @@ static enum wb_err read_answer(const void *buffer, const struct end *theirs, con
 	    header->nlmsg_len >= NLMSG_LENGTH(sizeof(struct nlmsgerr))) {
 		errno = -((const struct nlmsgerr *)NLMSG_DATA(header))->error;
 		/* The same errno where the kernel was built without tcp_diag. */
-		return errno == ENOENT ? refuse(fault, "the kernel shows no such connection")
+		return errno == ENOENT ? refuse(fault, kind->absent)
 				       : cannot_ask(fault, "sock_diag");
 	}
 	if (header->nlmsg_type != SOCK_DIAG_BY_FAMILY ||
@@ -301,19 +332,38 @@ static enum wb_err read_answer(const void *buffer, const struct end *theirs, con
 		return cannot_ask(fault, "sock_diag");
 	}
 	const struct inet_diag_msg *found = NLMSG_DATA(header);
-	enum wb_err err = judge(found, theirs, ours, fault);
+	enum wb_err err = kind->judge(found, theirs, ours, fault);
 	if (!err)
 		*ret_uid = found->idiag_uid;
 	return err;
 }
 
+/* One question about the socket at `theirs` whose peer is `ours`. */
+static enum wb_err find(struct wbi_peer_finder *finder, const struct kind *kind,
+			const struct end *theirs, const struct end *ours, uid_t *ret_uid,
+			struct wb_fault *fault)
+{
+	_Alignas(struct nlmsghdr) char answer[ANSWER_BYTES_MAX];
+	uid_t uid = (uid_t)-1;
+	enum wb_err err = ask(finder, theirs, ours, fault);
+
+	if (!err)
+		err = receive(finder, answer, fault);
+	if (!err)
+		err = read_answer(answer, kind, theirs, ours, &uid, fault);
+	if (err)
+		return err;
+	if (proves_nobody(&finder->nameless, uid))
+		return refuse(fault, "its uid has no name in our user namespace");
+	*ret_uid = uid;
+	return WB_OK;
+}
+
 enum wb_err wbi_peer_of_tcp(struct wbi_peer_finder *finder, int fd, uid_t *ret_uid,
 			    struct wb_fault *fault)
 {
-	_Alignas(struct nlmsghdr) char answer[ANSWER_BYTES_MAX];
 	struct end theirs, ours;
 	uint64_t netns;
-	uid_t uid = (uid_t)-1;
 	enum wb_err err = end_of_fd(fd, getpeername, &theirs, fault);
 
 	if (!err)
@@ -322,17 +372,21 @@ enum wb_err wbi_peer_of_tcp(struct wbi_peer_finder *finder, int fd, uid_t *ret_u
 		return err;
 	if (finder->has_netns && (!read_netns(fd, &netns) || netns != finder->netns))
 		return refuse(fault, "the connection is of another network namespace");
-	err = ask(finder, &theirs, &ours, fault);
-	if (!err)
-		err = receive(finder, answer, fault);
-	if (!err)
-		err = read_answer(answer, &theirs, &ours, &uid, fault);
+	return find(finder, &connection, &theirs, &ours, ret_uid, fault);
+}
+
+enum wb_err wbi_peer_of_listener(struct wbi_peer_finder *finder, const struct wbi_addr *addr,
+				 uid_t *ret_uid, struct wb_fault *fault)
+{
+	struct end theirs, nobody = {0};
+	enum wb_err err = end_from_addr(addr, &theirs, fault);
+
 	if (err)
 		return err;
-	if (proves_nobody(&finder->nameless, uid))
-		return refuse(fault, "its uid has no name in our user namespace");
-	*ret_uid = uid;
-	return WB_OK;
+	/* No connection has such an end, so the kernel goes on to who listens. */
+	if (IN6_IS_ADDR_V4MAPPED(&theirs.address))
+		set_mapped(&nobody.address, &(struct in_addr){INADDR_ANY});
+	return find(finder, &listener, &theirs, &nobody, ret_uid, fault);
 }
 
 enum wb_err wbi_peer_of_unix(int fd, uid_t *ret_uid, pid_t *ret_pid, struct wb_fault *fault)

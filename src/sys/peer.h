@@ -29,6 +29,16 @@ void wbi_peer_finder_free(struct wbi_peer_finder *finder);
 WB_WARN_UNUSED enum wb_err wbi_peer_of_tcp(struct wbi_peer_finder *finder, int fd, uid_t *ret_uid,
 					   struct wb_fault *fault);
 
+/* The uid that opened the TCP socket that listens at `addr` (loopback, with its port), and to which
+ * a connection to that address therefore goes; one bound to all addresses counts.
+ *
+ * For clients, which ask before they send a secret: the server's end of a connection that nobody
+ * has accepted yet has no owner. Where it has been accepted, wbi_peer_of_tcp says more.
+ * Returns as wbi_peer_of_tcp; WB_ERR_REFUSED also where nobody listens there. */
+WB_WARN_UNUSED enum wb_err wbi_peer_of_listener(struct wbi_peer_finder *finder,
+						const struct wbi_addr *addr, uid_t *ret_uid,
+						struct wb_fault *fault);
+
 /* The uid at the other end of a connected unix stream socket (SO_PEERCRED: as it was when the peer
  * connected, or listened). ret_pid: 0 where the peer lives in a pid namespace that we cannot see.
  * Returns WB_OK; WB_ERR_REFUSED (no peer, or a uid without a name here); WB_ERR_SYSTEM. */

@@ -41,10 +41,12 @@ static void sources_done(struct sources *sources)
 
 /* File actions run one after another, so a source within 0 … 2 that is not in its own place would
  * be overwritten before its turn: such a one is copied out of the way. */
-static int sources_init(struct sources *sources, const int stdio[3])
+static int sources_init(struct sources *sources, const struct wbi_spawn *spawn)
 {
+	const int *stdio = spawn->stdio;
+
 	*sources = (struct sources){.made = {-1, -1, -1}, .spare = -1};
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 3 && !spawn->terminal; i++) {
 		sources->fd[i] = stdio[i];
 		if (stdio[i] > 2 || stdio[i] == i)
 			continue;
@@ -54,18 +56,40 @@ static int sources_init(struct sources *sources, const int stdio[3])
 		sources->fd[i] = sources->made[i];
 	}
 	/* Out of descriptors must be found out before the command runs, not after. */
-	sources->spare = fcntl(stdio[0], F_DUPFD_CLOEXEC, 3);
+	sources->spare = open("/", O_PATH | O_CLOEXEC);
 	return sources->spare < 0 ? errno : 0;
 }
 
-static int actions_init(posix_spawn_file_actions_t *actions, const int fd[3])
+/* The child is a session's leader by then, and the first terminal that such a one opens becomes its
+ * controlling terminal. */
+static int add_terminal(posix_spawn_file_actions_t *actions, const char *terminal)
+{
+	int error = posix_spawn_file_actions_addopen(actions, 0, terminal, O_RDWR, 0);
+
+	for (int i = 1; i < 3 && error == 0; i++)
+		error = posix_spawn_file_actions_adddup2(actions, 0, i);
+	return error;
+}
+
+/* dup2 onto itself is how a file action takes close-on-exec off. */
+static int add_stdio(posix_spawn_file_actions_t *actions, const int fd[3])
+{
+	int error = 0;
+
+	for (int i = 0; i < 3 && error == 0; i++)
+		error = posix_spawn_file_actions_adddup2(actions, fd[i], i);
+	return error;
+}
+
+static int actions_init(posix_spawn_file_actions_t *actions, const struct wbi_spawn *spawn,
+			const int fd[3])
 {
 	int error = posix_spawn_file_actions_init(actions);
 	if (error != 0)
 		return error;
-	/* dup2 onto itself is how a file action takes close-on-exec off. */
-	for (int i = 0; i < 3 && error == 0; i++)
-		error = posix_spawn_file_actions_adddup2(actions, fd[i], i);
+	error = spawn->terminal ? add_terminal(actions, spawn->terminal) : add_stdio(actions, fd);
+	if (error == 0 && spawn->folder)
+		error = posix_spawn_file_actions_addchdir_np(actions, spawn->folder);
 #ifdef HAVE_ADDCLOSEFROM
 	/* Ours are all close-on-exec; this is for what a library or our own parent left open. */
 	if (error == 0)
@@ -99,7 +123,7 @@ static int start(const struct wbi_spawn *spawn, const int fd[3], pid_t *ret_pid)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
-	int error = actions_init(&actions, fd);
+	int error = actions_init(&actions, spawn, fd);
 	if (error != 0)
 		return error;
 	error = attributes_init(&attributes);
@@ -134,7 +158,7 @@ enum wb_err wbi_spawn(const struct wbi_spawn *spawn, struct wbi_process *ret_pro
 {
 	struct wbi_process process = {.pid = 0, .pidfd = -1};
 	struct sources sources;
-	int error = sources_init(&sources, spawn->stdio);
+	int error = sources_init(&sources, spawn);
 	if (error == 0)
 		error = start(spawn, sources.fd, &process.pid);
 	sources_done(&sources);
@@ -161,13 +185,21 @@ static void forget(struct wbi_process *process)
 	process->pid = 0;
 }
 
+static uint64_t to_ms(const struct timeval *time)
+{
+	return (uint64_t)time->tv_sec * 1000 + (uint64_t)time->tv_usec / 1000;
+}
+
 enum wb_err wbi_process_reap(struct wbi_process *process, struct wbi_process_end *ret_end,
 			     struct wb_fault *fault)
 {
 	siginfo_t info = {.si_pid = 0};
-	int result;
+	struct rusage usage = {0};
+	long result;
+	/* The C library's waitid leaves out the last argument. */
 	do
-		result = waitid(wait_for_pidfd, (id_t)process->pidfd, &info, WEXITED | WNOHANG);
+		result = syscall(SYS_waitid, wait_for_pidfd, process->pidfd, &info,
+				 WEXITED | WNOHANG, &usage);
 	while (result != 0 && errno == EINTR);
 	if (result != 0) {
 		enum wb_err err = wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0,
@@ -181,6 +213,9 @@ enum wb_err wbi_process_reap(struct wbi_process *process, struct wbi_process_end
 		.signaled = info.si_code != CLD_EXITED,
 		.core = info.si_code == CLD_DUMPED,
 		.code = info.si_status,
+		.user_ms = to_ms(&usage.ru_utime),
+		.system_ms = to_ms(&usage.ru_stime),
+		.memory_bytes = (uint64_t)usage.ru_maxrss * 1024,
 	};
 	forget(process);
 	return WB_OK;

@@ -3,6 +3,7 @@
 #define WBI_SPAWN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "waybill/err.h"
@@ -13,6 +14,9 @@ struct wbi_spawn {
 	char *const *envp;    /* NULL: the daemon's own */
 	bool search;          /* posix_spawnp */
 	int stdio[3];         /* become 0, 1, 2; each open and >= 0, in any order, even equal */
+	const char *folder;   /* where it starts; NULL: where we are */
+	const char *terminal; /* a pseudo-terminal's path: becomes 0, 1, 2 and the controlling
+				 terminal, stdio is not used; NULL: none */
 	unsigned long nofile; /* soft limit of open files in the command; 0: as it is */
 };
 
@@ -34,6 +38,9 @@ struct wbi_process_end {
 	bool signaled;
 	bool core;
 	int code; /* exit code, or the signal's number */
+	/* Of it and of those of its children that it waited for. */
+	uint64_t user_ms, system_ms;
+	uint64_t memory_bytes; /* the most that any of them held */
 };
 
 /* Reaps an ended process and closes its pidfd. If it is watched, unwatch it first. Does not block.

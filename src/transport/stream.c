@@ -66,7 +66,11 @@ static ssize_t stream_send_file(struct wbi_link *link, int file, off_t offset, s
 static void stream_want(struct wbi_link *link, unsigned events)
 {
 	struct wbi_stream_link *stream = stream_of(link);
-	wbi_loop_want(stream->loop, &stream->watch, events);
+
+	if (stream->loop)
+		wbi_loop_want(stream->loop, &stream->watch, events);
+	else
+		stream->watch.events = events;
 }
 
 static int stream_shutdown(struct wbi_link *link)
@@ -77,7 +81,9 @@ static int stream_shutdown(struct wbi_link *link)
 static void stream_close(struct wbi_link *link)
 {
 	struct wbi_stream_link *stream = stream_of(link);
-	wbi_loop_unwatch(stream->loop, &stream->watch);
+
+	if (stream->loop)
+		wbi_loop_unwatch(stream->loop, &stream->watch);
 	wbi_fd_close(&stream->watch.fd);
 }
 
@@ -103,7 +109,7 @@ enum wb_err wbi_stream_link_init(struct wbi_stream_link *stream, struct wbi_loop
 	stream->link = (struct wbi_link){.ops = &stream_ops, .fn = fn};
 	stream->loop = loop;
 	wbi_watch_init(&stream->watch, on_ready, fd, events);
-	return wbi_loop_watch(loop, &stream->watch, fault);
+	return loop ? wbi_loop_watch(loop, &stream->watch, fault) : WB_OK;
 }
 
 /* ---- listening and accepting ---- */

@@ -14,7 +14,9 @@ struct wbi_stream_link {
 };
 
 /* Takes over a connected, non-blocking stream socket; watches it for `events`.
- * Returns WB_OK and the link owns fd; on failure the caller still does. */
+ * loop: NULL where the owner waits for the descriptor itself; then fn is never called (it may be
+ * NULL), and what is wanted only stands in watch.events. Returns WB_OK and the link owns fd; on
+ * failure the caller still does. */
 WB_WARN_UNUSED enum wb_err wbi_stream_link_init(struct wbi_stream_link *stream,
 						struct wbi_loop *loop, int fd, wbi_link_fn *fn,
 						unsigned events, struct wb_fault *fault);

@@ -11,4 +11,8 @@ const struct wb_limits wb_limits_default = {
 	.spool_bytes = UINT64_C(4) << 30,
 	.held_open_ms = 1000,
 	.header_ms = 10000,
+	.sessions = 4096,
+	.jobs = 4096,
+	.hold_ms = 60 * 1000,
+	.hold_max_ms = 7 * 24 * 3600 * 1000,
 };

@@ -2,7 +2,7 @@
 
 import pytest
 
-COMMANDS = ["serve", "talk", "lab"]
+COMMANDS = ["serve", "exec", "jobs", "attach", "kill", "talk", "lab"]
 
 
 def is_one_line(text, *words):
@@ -57,9 +57,15 @@ def test_no_command_at_all(waybill):
     (["tlak"], "'tlak'"),
     (["help", "tlak"], "'tlak'"),
     (["help", "talk", "serve"], "one command"),
-    (["evil\x1b[2J"], r"evil\x1B[2J"),
+    (["evil\x1b[2J"], r"'evil\x1B[2J'"),
+    ([r"C:\new"], r"'C:\new'"),
     (["talk"], "URI"),
     (["talk", "one", "two"], "URI"),
+    (["talk", ""], ": give one URI"),
+    (["talk", "\x1b[31m"], r": \x1B[31m: not a URI"),
+    (["talk", r"a\b"], r": a\b: not a URI"),
+    (["serve", "--listen="], "--listen: needs a value (URI)"),
+    (["serve", "--listen", ""], "--listen: needs a value (URI)"),
     (["talk", "--encodin=gbk", "upper+tcp://127.0.0.1"], "--encodin: there is no such option"),
     (["talk", "--raw=yes", "upper+tcp://127.0.0.1"], "--raw: takes no value"),
     (["talk", "--timeout"], "--timeout: needs a value (DURATION)"),

@@ -1,5 +1,6 @@
 """The daemon's life: start, limits, and an orderly end."""
 
+import fcntl
 import os
 import resource
 import signal
@@ -16,7 +17,6 @@ LENGTH = "exec-length+tcp://127.0.0.1:0"
 
 
 @pytest.mark.parametrize("arguments, code, says", [
-    ([], 2, "--listen"),
     (["--listen", "lower+tcp://127.0.0.1:0"], 1, "upper+tcp, upper+udp, exec-length+tcp, exec-header+tcp"),
     (["--listen", "upper+udq://127.0.0.1:0"], 1, "upper+udq"),
     (["--listen", "upper+tcp://127.0.0.1:65536"], 1, "65536"),
@@ -25,12 +25,23 @@ LENGTH = "exec-length+tcp://127.0.0.1:0"
     (["--allow-uid", "root", "--listen", UPPER], 2, "id -u"),
     (["--max-output", "3G", "--listen", UPPER], 2, "--max-output"),
     (["stray", "--listen", UPPER], 2, "--listen"),
+    (["--spool", "/nonexistent", "--listen", UPPER], 1, "--spool: /nonexistent"),
 ])
 def test_bad_usage_is_one_clear_line(waybill, arguments, code, says):
     done = waybill("serve", *arguments)
     assert done.returncode == code
     lines = done.stderr.decode().splitlines()
     assert len(lines) == 1 and lines[0].startswith("waybill serve: ") and says in lines[0]
+
+
+def test_without_a_listener_it_is_the_users_own_socket(daemon, waybill, environment):
+    running = daemon()
+    path = os.path.join(environment["XDG_RUNTIME_DIR"], "waybill.sock")
+    assert running.uri == f"unix://{path}"
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    del environment["XDG_RUNTIME_DIR"]
+    done = waybill("serve")
+    assert done.returncode == 1 and b"XDG_RUNTIME_DIR is not set" in done.stderr
 
 
 def test_an_address_in_use_is_an_error_at_start(daemon, waybill):
@@ -100,6 +111,22 @@ def listening(running):
         return sum(f":{running.port:04X} 00000000:0000 0A" in line for line in table)
 
 
+def test_draining_does_not_lose_a_reply_to_a_command_that_came_too_late(daemon, tmp_path):
+    """Unread input makes TCP reset the connection when it is closed, and a reset overtakes the reply."""
+    os.mkfifo(tmp_path / "fifo")
+    running = daemon("--listen", LENGTH)
+    with dial(running.address) as connection:
+        connection.sendall(b"read x < fifo; head -c 1000000 /dev/zero # " + b"x" * 2000)
+        eventually(running.children)
+        connection.sendall(b"echo too late")
+        running.process.send_signal(signal.SIGTERM)
+        eventually(lambda: listening(running) == 0)
+        (tmp_path / "fifo").write_text("go\n")
+        assert read_length_reply(connection) == bytes(1000000)
+        assert connection.recv(1) == b""
+    assert wait_exit(running.process) == 0
+
+
 def test_a_slow_reader_gets_its_reply_while_draining(daemon):
     running = daemon("--listen", LENGTH)
     with dial(running.address) as connection:
@@ -110,23 +137,25 @@ def test_a_slow_reader_gets_its_reply_while_draining(daemon):
     assert wait_exit(running.process) == 0
 
 
-def inherit(socket_, environment, name, *arguments):
+def inherit(socket_, environment, name, *arguments, abstract=False, redirect=""):
     """Starts a daemon as a service manager would, and returns it with its notifications."""
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     path = os.path.join(environment["TMPDIR"], "notify")
-    manager.bind(path)
+    manager.bind("\0" + path if abstract else path)
     manager.settimeout(20)
-    script = 'exec 3<&"$1"; LISTEN_PID=$$; export LISTEN_PID; shift; exec "$@"'
+    script = f'exec 3<&"$1" {redirect}; LISTEN_PID=$$; export LISTEN_PID; shift; exec "$@"'
     process = subprocess.Popen(
         ["/bin/bash", "-c", script, "bash", str(socket_.fileno()), WAYBILL, "serve", *arguments],
-        env={**environment, "LISTEN_FDS": "1", "LISTEN_FDNAMES": name, "NOTIFY_SOCKET": path},
+        env={**environment, "LISTEN_FDS": "1", "LISTEN_FDNAMES": name,
+             "NOTIFY_SOCKET": "@" + path if abstract else path},
         pass_fds=[socket_.fileno()], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
     return process, manager
 
 
-def test_sockets_are_inherited_and_readiness_is_told(environment):
+@pytest.mark.parametrize("abstract", [False, True])
+def test_sockets_are_inherited_and_readiness_is_told(environment, abstract):
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        process, manager = inherit(listener, environment, "exec-length")
+        process, manager = inherit(listener, environment, "exec-length", abstract=abstract)
         with manager, process.stderr:
             assert manager.recv(100) == b"READY=1"
             with dial(listener.getsockname()) as connection:
@@ -138,6 +167,20 @@ def test_sockets_are_inherited_and_readiness_is_told(environment):
             assert wait_exit(process) == 0
             port = listener.getsockname()[1]
             assert process.stderr.read() == b"listening exec-length+tcp://127.0.0.1:%d\n" % port
+
+
+def test_nothing_becomes_a_closed_stdin_stdout_or_stderr(environment):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        process, manager = inherit(listener, environment, "exec-length", redirect="<&- >&- 2>&-")
+        with manager, process.stderr:
+            assert manager.recv(100) == b"READY=1"
+            for number in range(3):
+                assert os.readlink(f"/proc/{process.pid}/fd/{number}") == "/dev/null"
+            with dial(listener.getsockname()) as connection:
+                connection.sendall(b"echo fine")
+                assert read_length_reply(connection) == b"fine\n"
+            process.send_signal(signal.SIGTERM)
+            assert wait_exit(process) == 0
 
 
 def test_an_inherited_socket_needs_a_service(environment):
@@ -185,6 +228,7 @@ def test_connections_past_the_limit_are_refused(daemon):
 
 def test_a_log_that_nobody_reads_stops_nothing(environment, second_user, tmp_path):
     read_end, write_end = os.pipe()
+    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)  # fewer lines than may be written at once
     process = subprocess.Popen([WAYBILL, "serve", "--listen", LENGTH], env=environment, cwd=tmp_path,
                                stderr=write_end, stdin=subprocess.DEVNULL)
     os.close(write_end)

@@ -216,6 +216,9 @@ static void the_spool_is_full(void **state)
 	run(fixture, "exec head -c 300000 /dev/zero", &other);
 	assert_int_equal(wbi_job_outcome(other.job), WBI_JOB_OVERFLOW);
 	wbi_job_free(other.job);
+	run(fixture, "echo small", &other);
+	assert_int_equal(wbi_job_outcome(other.job), WBI_JOB_ENDED);
+	wbi_job_free(other.job);
 	wbi_job_free(told.job);
 }
 

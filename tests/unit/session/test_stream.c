@@ -66,6 +66,32 @@ static void test_sender_stops_at_its_credit(void **state)
 	pair_done(&pair);
 }
 
+/* A source may hold less than a quarter of the window: it must hear that all of it was consumed. */
+static void test_all_consumed_is_worth_a_parcel(void **state)
+{
+	struct pair pair;
+	struct bytes out = make_bytes(big, 0, 8192);
+	struct wbi_call *call;
+	struct wbi_stream *stream;
+
+	(void)state;
+	pair_init(&pair);
+	pair.hold = true;
+	out.source.ended = false;
+	call = start(&pair, &out, NULL);
+	stream = wbi_call_stream(call, 1);
+	pair_pump(&pair);
+	assert_int_equal(pair.got[1].bytes, 8192);
+	assert_true(8192 < stream->window / 4);
+	wbi_stream_consume(stream, 8191);
+	assert_false(stream->due & WBI_DUE_CREDIT);
+	wbi_stream_consume(stream, 1);
+	assert_true(stream->due & WBI_DUE_CREDIT);
+	pair_pump(&pair);
+	assert_int_equal(out.released, 8192);
+	pair_done(&pair);
+}
+
 static void test_windows_grow(void **state)
 {
 	struct pair pair;
@@ -237,6 +263,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pool),
 		cmocka_unit_test(test_sender_stops_at_its_credit),
+		cmocka_unit_test(test_all_consumed_is_worth_a_parcel),
 		cmocka_unit_test(test_windows_grow),
 		cmocka_unit_test(test_poor_pool_still_moves),
 		cmocka_unit_test(test_nothing_is_copied),

@@ -296,6 +296,125 @@ static void a_thousand_questions(void **state)
 	wbi_peer_finder_free(NULL);
 }
 
+/* ---- who listens ---- */
+
+static struct wbi_addr as_addr(const struct sockaddr_storage *storage)
+{
+	return (struct wbi_addr){.storage = *storage, .bytes = bytes_of(storage)};
+}
+
+static void assert_listener(struct wbi_peer_finder *finder, const struct wbi_addr *addr,
+			    uid_t expected)
+{
+	struct wb_fault fault = {0};
+	uid_t uid = (uid_t)-7;
+
+	if (wbi_peer_of_listener(finder, addr, &uid, &fault) != WB_OK)
+		fail_msg("refused: %s", fault.text);
+	assert_int_equal(uid, expected);
+}
+
+static void assert_no_listener(struct wbi_peer_finder *finder, const struct wbi_addr *addr,
+			       const char *why)
+{
+	struct wb_fault fault = {0};
+	uid_t uid = (uid_t)-7;
+
+	assert_int_equal(wbi_peer_of_listener(finder, addr, &uid, &fault), WB_ERR_REFUSED);
+	assert_int_equal(uid, (uid_t)-7);
+	assert_non_null(strstr(fault.text, why));
+}
+
+static void the_listener_is_known(void **state)
+{
+	static const char *const hosts[] = {"127.0.0.1", "::1"};
+	struct wbi_peer_finder *finder = finder_new();
+	struct sockaddr_storage storage;
+	(void)state;
+
+	for (unsigned i = 0; i < 2; i++) {
+		int fd = listen_on(hosts[i], &storage);
+		struct wbi_addr addr = as_addr(&storage);
+		int client = dial(&storage); /* one that nobody accepts changes nothing */
+
+		assert_true(client >= 0);
+		assert_listener(finder, &addr, geteuid());
+		close(client);
+		close(fd);
+		assert_no_listener(finder, &addr, "nobody listens");
+	}
+	wbi_peer_finder_free(finder);
+}
+
+static void a_listener_at_all_addresses_counts(void **state)
+{
+	static const struct {
+		const char *listens, *asked;
+	} cases[] = {{"0.0.0.0", "127.0.0.1"}, {"::", "::1"}, {"::", "127.0.0.1"}};
+	struct wbi_peer_finder *finder = finder_new();
+	(void)state;
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct sockaddr_storage bound, asked = address_of(cases[i].asked);
+		int fd = listen_on(cases[i].listens, &bound);
+		struct wbi_addr addr = as_addr(&asked);
+
+		/* The port stands at the same place in both families. */
+		((struct sockaddr_in *)&addr.storage)->sin_port =
+			((struct sockaddr_in *)&bound)->sin_port;
+		assert_listener(finder, &addr, geteuid());
+		close(fd);
+	}
+	wbi_peer_finder_free(finder);
+}
+
+static int listen_as_other(const struct sockaddr_storage *to)
+{
+	int fd, on = 1;
+
+	if (setresuid(OTHER_UID, OTHER_UID, OTHER_UID) != 0)
+		return -1;
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+	    bind(fd, (const struct sockaddr *)to, bytes_of(to)) != 0 || listen(fd, 8) != 0)
+		return -1;
+	return fd;
+}
+
+static void a_listener_of_somebody_else_is_seen(void **state)
+{
+	struct wbi_peer_finder *finder = finder_new();
+	struct sockaddr_storage storage;
+	struct caller caller;
+	(void)state;
+
+	NEED_ROOT();
+	close(listen_on("127.0.0.1", &storage)); /* a port that is free */
+	caller_start(&caller, listen_as_other, &storage);
+	struct wbi_addr addr = as_addr(&storage);
+	assert_listener(finder, &addr, OTHER_UID);
+	caller_end(&caller);
+	wbi_peer_finder_free(finder);
+}
+
+/* Only a socket that listens is an answer, and only on loopback is there a question. */
+static void a_connection_is_no_listener(void **state)
+{
+	struct wbi_peer_finder *finder = finder_new();
+	struct wbi_addr addr = {.bytes = sizeof(addr.storage)};
+	struct sockaddr_storage away = address_of("192.0.2.1");
+	struct pair pair;
+	(void)state;
+
+	pair_open(&pair, "127.0.0.1");
+	assert_int_equal(getsockname(pair.client, &addr.any, &addr.bytes), 0);
+	assert_no_listener(finder, &addr, "nobody listens");
+	pair_close(&pair);
+	addr = as_addr(&away);
+	assert_no_listener(finder, &addr, "not on loopback");
+	wbi_peer_finder_free(finder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -309,6 +428,10 @@ int main(void)
 		cmocka_unit_test(reset_by_peer),
 		cmocka_unit_test(a_listener_is_no_caller),
 		cmocka_unit_test(no_tcp_connection),
+		cmocka_unit_test(the_listener_is_known),
+		cmocka_unit_test(a_listener_at_all_addresses_counts),
+		cmocka_unit_test(a_listener_of_somebody_else_is_seen),
+		cmocka_unit_test(a_connection_is_no_listener),
 		cmocka_unit_test(stale_answers_are_dropped),
 		cmocka_unit_test(a_thousand_questions),
 	};

@@ -16,6 +16,7 @@
 
 #include "sys/addr.h"
 #include "sys/fd.h"
+#include "transport/stream.h"
 #include "transport/unix.h"
 
 enum { PATIENCE_MS = 10000 };
@@ -253,6 +254,32 @@ static void test_dialling_nobody(void **state)
 	assert_int_equal(fd, -1);
 }
 
+/* A link whose owner waits for the descriptor itself needs no loop. */
+static void test_a_link_without_a_loop(void **state)
+{
+	struct wbi_stream_link stream;
+	struct wb_fault fault;
+	char text[8] = "ping";
+	struct iovec part = {.iov_base = text, .iov_len = 4};
+	int ends[2];
+	(void)state;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends),
+			 0);
+	assert_int_equal(wbi_stream_link_init(&stream, NULL, ends[0], NULL, WBI_READ, &fault),
+			 WB_OK);
+	assert_int_equal(stream.watch.events, WBI_READ);
+	wbi_link_want(&stream.link, WBI_READ | WBI_WRITE);
+	assert_int_equal(stream.watch.events, WBI_READ | WBI_WRITE);
+	assert_int_equal(wbi_link_write(&stream.link, &part, 1), 4);
+	assert_int_equal(read(ends[1], text, sizeof(text)), 4);
+	assert_int_equal(wbi_link_read(&stream.link, text, sizeof(text)), -EAGAIN);
+	wbi_link_close(&stream.link);
+	assert_int_equal(stream.watch.fd, -1);
+	assert_int_equal(read(ends[1], text, sizeof(text)), 0);
+	close(ends[1]);
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
 int main(void)
@@ -268,6 +295,7 @@ int main(void)
 		IN_FOLDER(test_a_file_is_left_alone),
 		IN_FOLDER(test_a_symbolic_link_is_left_alone),
 		IN_FOLDER(test_dialling_nobody),
+		cmocka_unit_test(test_a_link_without_a_loop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,33 @@
+/* The directory: which worker owns which session. Shared by all threads, one mutex.
+ *
+ * A session is entered when its first `hello` comes and taken out when its worker frees it;
+ * `attach` may move it. So a connection finds its session wherever that is now. */
+#ifndef WBI_DIRECTORY_H
+#define WBI_DIRECTORY_H
+
+#include <stdint.h>
+
+#include "session/session.h"
+#include "waybill/err.h"
+
+struct wbi_directory; /* opaque, heap; thread-safe */
+
+WB_WARN_UNUSED enum wb_err wbi_directory_new(unsigned workers, uint32_t sessions_max,
+					     struct wbi_directory **ret_directory);
+void wbi_directory_free(struct wbi_directory *directory);
+
+/* The worker that owns a session; a new session is given to the one with the fewest.
+ * Returns WB_OK, WB_ERR_LIMIT (sessions_max are there; none is ever evicted), WB_ERR_NOMEM. */
+WB_WARN_UNUSED enum wb_err wbi_directory_find(struct wbi_directory *directory,
+					      const uint8_t id[WBI_SESSION_ID_BYTES],
+					      unsigned *ret_worker);
+
+/* The session lives with that worker from now on. */
+void wbi_directory_move(struct wbi_directory *directory, const uint8_t id[WBI_SESSION_ID_BYTES],
+			unsigned worker);
+
+/* The session has been freed by `worker`; nothing happens if another owns one of that id. */
+void wbi_directory_remove(struct wbi_directory *directory, const uint8_t id[WBI_SESSION_ID_BYTES],
+			  unsigned worker);
+
+#endif

@@ -1,0 +1,52 @@
+/* What the files of a job tell each other. Nobody else includes this. */
+#ifndef WBI_JOB_STATE_H
+#define WBI_JOB_STATE_H
+
+#include "job/inlet.h"
+#include "job/job.h"
+#include "job/outlet.h"
+
+enum { WBI_JOB_BURY_MS = 2000 }; /* for what will not die */
+
+enum wbi_job_state {
+	WBI_JOB_STATE_RUNNING,
+	WBI_JOB_STATE_KILLING,
+	WBI_JOB_STATE_DRAINING,
+	WBI_JOB_STATE_ABORTING,
+	WBI_JOB_STATE_REPORTED,
+	WBI_JOB_STATE_DYING,
+	WBI_JOB_STATE_LINGERING,
+};
+
+struct wbi_job {
+	struct wbi_job_env *env;
+	struct wbi_list node; /* in env->live or env->lingering */
+	enum wbi_job_state state;
+	struct wbi_log_store store;   /* of its logs */
+	struct wbi_outlet outlets[2]; /* stdout, stderr */
+	struct wbi_inlet inlet;       /* stdin */
+	struct wbi_process process;
+	struct wbi_watch ended_watch; /* process.pidfd while it runs; fd is -1 afterwards */
+	struct wbi_watch kin_watch;   /* KILLING, DYING: one of its session that is still there */
+	struct wbi_timer timer;       /* DRAINING: silence; KILLING, DYING: grace */
+	struct wbi_job_ops ops;
+	void *owner;
+	bool live, terminal;
+	bool hurried;   /* DRAINING: no more waiting */
+	unsigned kills; /* KILLING, DYING: how often the grace has passed */
+	enum wbi_job_outcome outcome;
+	bool held_open;
+	struct wbi_process_end end;
+	struct wb_fault fault;
+};
+
+/* For starting: puts a job that has nothing yet into env->live. logs: bit i, outlets[i] has a log.
+ */
+void wbi_job_init(struct wbi_job *job, struct wbi_job_env *env, unsigned logs);
+
+/* The process does not run any more, or was never started. */
+void wbi_job_destroy(struct wbi_job *job);
+
+void wbi_job_unwatch_process(struct wbi_job *job);
+
+#endif

@@ -1,0 +1,304 @@
+/* The log: see log.h. */
+#include "job/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "sys/fd.h"
+
+enum {
+	RING_GROWTH = 4,
+	READ_WORTH = 65536, /* a read that takes less is better put off */
+};
+
+static uint64_t max_of(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* The part of the ring that must not be overwritten. */
+static size_t unreleased(const struct wbi_log *log)
+{
+	return (size_t)(log->source.end - max_of(log->released, log->ring_start));
+}
+
+static size_t room(const struct wbi_log *log)
+{
+	return log->ring_bytes - unreleased(log);
+}
+
+uint64_t wbi_log_kept(const struct wbi_log *log)
+{
+	return log->file >= 0 ? log->file_start : log->ring_start;
+}
+
+/* ---- the ring ---- */
+
+/* [from, from + bytes) as it lies: one piece, or two around the end. Returns how many. */
+static int pieces(const struct wbi_log *log, uint64_t from, size_t bytes, struct iovec out[2])
+{
+	size_t at = (size_t)(from % log->ring_bytes);
+	size_t first = log->ring_bytes - at < bytes ? log->ring_bytes - at : bytes;
+
+	out[0] = (struct iovec){.iov_base = log->ring + at, .iov_len = first};
+	out[1] = (struct iovec){.iov_base = log->ring, .iov_len = bytes - first};
+	return bytes > first ? 2 : 1;
+}
+
+static uint64_t borrowed(size_t ring_bytes)
+{
+	return ring_bytes > WBI_LOG_RING_OWN ? ring_bytes - WBI_LOG_RING_OWN : 0;
+}
+
+static void copy_newest(const struct wbi_log *log, size_t bytes, uint8_t *ring, size_t ring_bytes)
+{
+	uint64_t from = log->source.end - bytes;
+	struct iovec old[2];
+	int count = pieces(log, from, bytes, old);
+
+	for (int i = 0; i < count; i++) {
+		const uint8_t *data = old[i].iov_base;
+		for (size_t left = old[i].iov_len; left > 0;) {
+			size_t at = (size_t)(from % ring_bytes);
+			size_t step = ring_bytes - at < left ? ring_bytes - at : left;
+			memcpy(ring + at, data, step);
+			data += step;
+			from += step;
+			left -= step;
+		}
+	}
+}
+
+/* What falls off the front is no longer kept, nor then is the file, which is older still. */
+static void drop_file(struct wbi_log *log)
+{
+	uint64_t bytes = log->file >= 0 ? log->ring_start - log->file_start : 0;
+
+	if (log->map)
+		munmap(log->map, log->map_bytes);
+	log->map = NULL;
+	log->map_bytes = 0;
+	wbi_fd_close(&log->file);
+	log->store->bytes -= bytes;
+	log->store->account->bytes -= bytes;
+}
+
+static void drop_front(struct wbi_log *log, uint64_t ring_start)
+{
+	if (ring_start <= log->ring_start)
+		return;
+	drop_file(log);
+	log->ring_start = ring_start;
+}
+
+/* Gives the ring another size, at least `unreleased`. */
+static bool resize(struct wbi_log *log, size_t ring_bytes)
+{
+	struct wbi_log_memory *memory = log->store->memory;
+	size_t held = (size_t)(log->source.end - log->ring_start);
+	size_t kept = held < ring_bytes ? held : ring_bytes;
+	uint64_t before = borrowed(log->ring_bytes), after = borrowed(ring_bytes);
+	uint8_t *ring;
+
+	if (after > before && after - before > memory->limit_bytes - memory->bytes)
+		return false;
+	ring = malloc(ring_bytes);
+	if (!ring)
+		return false;
+	if (kept > 0)
+		copy_newest(log, kept, ring, ring_bytes);
+	memory->bytes = memory->bytes - before + after;
+	free(log->ring);
+	log->ring = ring;
+	log->ring_bytes = ring_bytes;
+	drop_front(log, log->source.end - kept);
+	return true;
+}
+
+static bool may_grow(const struct wbi_log *log)
+{
+	return log->ring_bytes < WBI_LOG_RING_MAX &&
+	       log->store->memory->bytes < log->store->memory->limit_bytes;
+}
+
+/* ---- the file ---- */
+
+/* Bytes of the ring that the store has room for. */
+static size_t spillable(const struct wbi_log *log)
+{
+	const struct wbi_log_store *store = log->store;
+	uint64_t here = store->limit_bytes - store->bytes;
+	uint64_t there = store->account->limit_bytes - store->account->bytes;
+	uint64_t most = here < there ? here : there;
+	uint64_t held = log->source.end - log->ring_start;
+
+	return (size_t)(held < most ? held : most);
+}
+
+/* Mapped as a whole and at once, past its end (no byte of that is touched): so slices of it stay
+ * where they are, and reading cannot fail where spilling did not. */
+static bool open_file(struct wbi_log *log)
+{
+	size_t bytes = (size_t)log->store->limit_bytes;
+	void *map;
+
+	if (log->file >= 0)
+		return true;
+	if (wbi_fd_temporary(log->store->account->folder, &log->file, NULL) != WB_OK)
+		return false;
+	map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, log->file, 0);
+	if (map == MAP_FAILED) {
+		wbi_fd_close(&log->file);
+		return false;
+	}
+	log->map = map;
+	log->map_bytes = bytes;
+	log->file_start = log->ring_start;
+	return true;
+}
+
+/* A disk that is full is a limit like any other: what could not be written stays in the ring. */
+static size_t append(const struct wbi_log *log, size_t bytes)
+{
+	off_t at = (off_t)(log->ring_start - log->file_start);
+	size_t done = 0;
+
+	while (done < bytes) {
+		struct iovec parts[2];
+		int count = pieces(log, log->ring_start + done, bytes - done, parts);
+		ssize_t put = pwritev(log->file, parts, count, at + (off_t)done);
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put <= 0)
+			break;
+		done += (size_t)put;
+	}
+	return done;
+}
+
+/* Empties the ring into the file, as far as that may be. */
+static void spill(struct wbi_log *log)
+{
+	size_t bytes = spillable(log);
+
+	if (bytes == 0 || !open_file(log))
+		return;
+	bytes = append(log, bytes);
+	log->ring_start += bytes;
+	log->store->bytes += bytes;
+	log->store->account->bytes += bytes;
+}
+
+/* ---- taking ---- */
+
+/* Makes room, in this order: what is free, a larger ring, a file. Returns how much there is. */
+static size_t make_room(struct wbi_log *log)
+{
+	if (!log->ring && !resize(log, WBI_LOG_RING_OWN))
+		return 0;
+	if (room(log) < log->ring_bytes / 2 && may_grow(log)) {
+		size_t larger = log->ring_bytes * RING_GROWTH;
+		(void)resize(log, larger < WBI_LOG_RING_MAX ? larger : WBI_LOG_RING_MAX);
+	}
+	if (room(log) == 0 && log->spills)
+		spill(log);
+	return room(log);
+}
+
+ssize_t wbi_log_fill(struct wbi_log *log, int pipe, size_t most)
+{
+	struct iovec parts[2];
+	size_t asked = make_room(log);
+	ssize_t taken;
+
+	if (asked == 0)
+		return log->ring ? -ENOBUFS : -ENOMEM;
+	if (asked > most)
+		asked = most;
+	do
+		taken = readv(pipe, parts, pieces(log, log->source.end, asked, parts));
+	while (taken < 0 && errno == EINTR);
+	/* A pseudo-terminal that nobody holds any more says EIO for its end. */
+	if (taken < 0)
+		return errno == EIO ? 0 : -errno;
+	log->source.end += (uint64_t)taken;
+	if (log->source.end - log->ring_start > log->ring_bytes)
+		drop_front(log, log->source.end - log->ring_bytes);
+	return taken;
+}
+
+bool wbi_log_has_room(const struct wbi_log *log)
+{
+	size_t worth = log->ring_bytes / 4 < READ_WORTH ? log->ring_bytes / 4 : READ_WORTH;
+
+	return !log->ring || room(log) >= (worth ? worth : 1) || may_grow(log) ||
+	       (log->spills && spillable(log) > 0);
+}
+
+void wbi_log_end(struct wbi_log *log, bool held_open)
+{
+	log->source.held_open = held_open;
+	log->source.ended = true;
+}
+
+void wbi_log_spill(struct wbi_log *log, bool spills)
+{
+	log->spills = spills;
+}
+
+void wbi_log_rewind(struct wbi_log *log, uint64_t from)
+{
+	log->released = from;
+}
+
+/* What is kept for a late reader only may go; what is not released may not. */
+void wbi_log_trim(struct wbi_log *log)
+{
+	if (log->ring_bytes > WBI_LOG_RING_IDLE && unreleased(log) <= WBI_LOG_RING_IDLE)
+		(void)resize(log, WBI_LOG_RING_IDLE);
+}
+
+/* ---- the engine's side ---- */
+
+static struct wbi_slice peek(struct wbi_source *source, uint64_t offset, size_t most)
+{
+	const struct wbi_log *log = WBI_CONTAINER(source, struct wbi_log, source);
+	struct iovec parts[2];
+
+	if (offset >= log->ring_start) {
+		(void)pieces(log, offset, most, parts);
+		return (struct wbi_slice){parts[0].iov_base, parts[0].iov_len};
+	}
+	if (log->ring_start - offset < most)
+		most = (size_t)(log->ring_start - offset);
+	return (struct wbi_slice){log->map + (offset - log->file_start), most};
+}
+
+static void release(struct wbi_source *source, uint64_t offset)
+{
+	struct wbi_log *log = WBI_CONTAINER(source, struct wbi_log, source);
+
+	if (offset > log->released)
+		log->released = offset;
+}
+
+void wbi_log_init(struct wbi_log *log, struct wbi_log_store *store)
+{
+	static const struct wbi_source_ops ops = {.peek = peek, .release = release};
+
+	*log = (struct wbi_log){.source = {.ops = &ops}, .store = store, .file = -1};
+}
+
+void wbi_log_done(struct wbi_log *log)
+{
+	drop_file(log);
+	log->store->memory->bytes -= borrowed(log->ring_bytes);
+	free(log->ring);
+	log->ring = NULL;
+	log->ring_bytes = 0;
+	log->ring_start = log->released = log->source.end;
+}

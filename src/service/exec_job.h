@@ -1,0 +1,83 @@
+/* What the files of exec tell each other: a job and the call that looks at it, if one does. Nobody
+ * else includes this.
+ *
+ *     call ◀─ exec_view ─▶ exec_job ─▶ wbi_job
+ *
+ * A job without a view is detached: it runs on, or has ended and is kept for somebody to collect.
+ */
+#ifndef WBI_EXEC_JOB_H
+#define WBI_EXEC_JOB_H
+
+#include "service/call_service.h"
+#include "service/exec_request.h"
+
+enum {
+	WBI_EXEC_KEPT_MAX = 64, /* jobs of a worker that have ended and wait for somebody */
+};
+
+/* Why it was ended, where it did not by itself. */
+enum wbi_exec_cause { WBI_EXEC_BY_ITSELF, WBI_EXEC_BY_TIMEOUT, WBI_EXEC_BY_CANCEL };
+
+struct wbi_exec_view;
+
+struct wbi_exec_job {
+	struct wbi_list node; /* in env->jobs->records */
+	struct wbi_call_env *env;
+	struct wbi_job *job;
+	struct wbi_exec_view *view; /* NULL: nobody looks */
+	struct wbi_registry_entry entry;
+	pid_t pid;
+	bool terminal;
+	enum wbi_exec_policy policy;
+	uint64_t hold_ms;
+	enum wbi_exec_cause cause;
+	bool ended; /* `exit` stands */
+	struct wbi_exit exit;
+	size_t foreign_bytes; /* input still to be written that came from an earlier view */
+	struct wbi_timer timeout, hold;
+	struct wbi_timer look; /* soon after there was output: tells the registry, trims the logs */
+};
+
+/* Bytes that an earlier view had sent and not got acknowledged when its job was taken: they are its
+ * client's still, while the job's logs belong to somebody else now. */
+struct wbi_exec_rest {
+	struct wbi_source source;
+	uint64_t from;
+	uint8_t *data;
+};
+
+struct wbi_exec_view {
+	struct wbi_served_call served;
+	struct wbi_exec_job *job; /* NULL: it was taken by another view */
+	bool connected;
+	struct wbi_exec_rest
+		rests[2]; /* streams 1 and 2, where the job has no log for them (any more) */
+};
+
+/* Starts what was asked for, in the registry too, for whoever the session belongs to. The job has
+ * no view yet. fault->system_errno as for wbi_job_start_live. */
+WB_WARN_UNUSED enum wb_err wbi_exec_job_new(struct wbi_call_env *env, struct wbi_session *session,
+					    const struct wbi_exec_request *request,
+					    unsigned streams, struct wbi_exec_job **ret_exec,
+					    struct wb_fault *fault);
+
+/* Ends whatever runs, and forgets the job. It must have no view. */
+void wbi_exec_job_free(struct wbi_exec_job *exec);
+
+/* The view is gone for good; the job goes on without, and is kept for a while once it has ended. */
+void wbi_exec_job_detach(struct wbi_exec_job *exec);
+
+/* Whether its client is there. Nobody there: output is kept in files too. */
+void wbi_exec_job_attended(struct wbi_exec_job *exec, bool attended);
+
+/* HUP, TERM, KILL; the outcome will say why. */
+void wbi_exec_job_end(struct wbi_exec_job *exec, enum wbi_exec_cause cause);
+
+struct wbi_exec_job *wbi_exec_job_find(struct wbi_call_env *env, uint64_t number);
+
+/* Told to the view, by the job: exit stands; a stream has more; input has moved. */
+void wbi_exec_view_ended(struct wbi_exec_view *view);
+void wbi_exec_view_output(struct wbi_exec_view *view, int stream);
+void wbi_exec_view_input(struct wbi_exec_view *view, size_t bytes);
+
+#endif

@@ -1,0 +1,19 @@
+/* Keys of exec: a request that has a key runs once. Only exec's own files include this. */
+#ifndef WBI_EXEC_KEY_H
+#define WBI_EXEC_KEY_H
+
+#include <stdbool.h>
+
+#include "service/call_service.h"
+#include "service/exec_job.h"
+
+/* Claims the key of an offered call. Returns true where the request is to be started now (and then
+ * _started or _drop is due); false where the call has been answered: it looks at the job that the
+ * key stands for, or was refused. */
+bool wbi_exec_key_claim(struct wbi_call_env *env, struct wbi_event *event,
+			const struct wbi_exec_request *request, struct wbi_key *ret_key);
+
+/* A short sentence of how a job ended, for those who ask again. */
+void wbi_exec_key_ended(const struct wbi_exec_job *exec);
+
+#endif

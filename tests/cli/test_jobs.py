@@ -1,0 +1,156 @@
+"""jobs, attach, kill: commands that outlive a client."""
+
+import signal
+
+import pytest
+
+from conftest import eventually
+from sessions import FOREVER, Exec, is_running, jobs, outcome
+
+
+@pytest.fixture
+def served(daemon):
+    """Told to end again and again, so that it does not wait for clients that a test has killed."""
+    running = daemon("--listen", "tcp://127.0.0.1:0")
+    yield running
+    eventually(lambda: running.process.send_signal(signal.SIGTERM) or running.process.poll() is not None)
+
+
+def leave_behind(environment, uri, script, *options):
+    """Starts a detached shell, kills its client, and returns (the first line of its output, a pid)."""
+    with Exec(environment, "--on-disconnect", "detach", *options, uri, "--", "sh", "-c", f"echo $$; {script}") as running:
+        pid = int(running.line())
+        running.signal(signal.SIGKILL)
+        running.wait()
+    return pid
+
+
+def wait_until_left(waybill, uri):
+    """The number of the one job there is, once the daemon knows that its client has gone."""
+    eventually(lambda: [job["status"] != "running" for job in jobs(waybill, uri).values()] == [True])
+    [number] = jobs(waybill, uri)
+    return number
+
+
+def test_a_list_of_none(served, waybill):
+    done = waybill("jobs", served.uri)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert jobs(waybill, served.uri) == {}
+
+
+def test_a_running_command_is_listed(served, environment, waybill):
+    with Exec(environment, served.uri, "--", "sh", "-c", "printf 12345; printf 123 >&2; cat") as running:
+        running.process.stdout.read(5)
+        listed = eventually(lambda: [job for job in jobs(waybill, served.uri).values() if job["stderr_bytes"] == 3])
+        [job] = listed
+        assert job["status"] == "running" and job["stdout_bytes"] == 5 and is_running(job["pid"])
+        assert job["command"].startswith("sh -c") and job["age_ms"] < 20_000
+        fields = waybill("jobs", served.uri).stdout.decode().rstrip("\n").split("\t")
+        assert fields[0] == str(job["job"]) and fields[1] == "running" and fields[3:6] == ["5", "3", str(job["pid"])]
+        running.process.stdin.close()
+        assert running.wait() == 0
+    eventually(lambda: jobs(waybill, served.uri) == {})
+
+
+def test_text_of_commands_is_escaped(served, environment, waybill):
+    with Exec(environment, served.uri, "--", "sh", "-c", "echo; cat # \x1b[2J\n") as running:
+        running.line()
+        for arguments in (["jobs", served.uri], ["jobs", "--json", served.uri]):
+            done = waybill(*arguments)
+            assert b"\x1b" not in done.stdout and done.stdout.count(b"\n") == 1
+        running.process.stdin.close()
+        assert running.wait() == 0
+
+
+def test_kill_ends_a_command(served, environment, waybill, tmp_path):
+    with Exec(environment, "--result", tmp_path / "r", served.uri, "--", *FOREVER) as running:
+        [number] = eventually(lambda: jobs(waybill, served.uri))
+        done = waybill("kill", served.uri, number)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert running.wait() != 0
+    assert outcome(tmp_path / "r")["outcome"] in ("signaled", "cancelled")
+
+
+def test_kill_with_a_signal(served, environment, waybill):
+    for name in ("USR1", "SIGUSR1", "10"):
+        with Exec(environment, served.uri, "--", "sh", "-c", "trap 'exit 5' USR1; echo; tail -f /dev/null & wait") as running:
+            running.line()
+            [number] = jobs(waybill, served.uri)
+            assert waybill("kill", "-s", name, served.uri, number).returncode == 0
+            assert running.wait() == 5
+
+
+def test_kill_what_is_not_there(served, waybill):
+    done = waybill("kill", served.uri, 12345, 12346)
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 2 and b"12345" in done.stderr and b"12346" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [
+    ["kill", "local"], ["kill", "local", "x"], ["kill", "local", "0"], ["kill", "-s", "NOPE", "local", "1"],
+    ["jobs"], ["jobs", "local", "x"], ["attach", "local"], ["attach", "local", "-1"],
+    ["attach", "--from", "here", "local", "1"],
+])
+def test_wrong_command_lines(waybill, arguments):
+    done = waybill(*arguments)
+    assert done.returncode == 2 and done.stderr.count(b"\n") == 1
+
+
+def test_nobody_there(waybill, tmp_path):
+    uri = f"unix://{tmp_path}/none"
+    for arguments in (["jobs", uri], ["kill", uri, "1"], ["attach", uri, "1"]):
+        done = waybill(*arguments)
+        assert done.returncode != 0 and b"connect to" in done.stderr and done.stderr.count(b"\n") == 1
+
+
+def test_attach_from_the_start(served, environment, waybill):
+    pid = leave_behind(environment, served.uri, "echo more; read x; echo got $x; exit 6")
+    number = wait_until_left(waybill, served.uri)
+    with Exec(environment, "--from", "start", served.uri, number, command="attach") as attached:
+        assert [attached.line(), attached.line()] == [str(pid), "more"]
+        attached.process.stdin.write(b"word\n")
+        attached.process.stdin.close()
+        assert attached.line() == "got word"
+        assert attached.wait() == 6
+    eventually(lambda: jobs(waybill, served.uri) == {})
+
+
+def test_attach_from_where_it_was_left(served, environment, waybill):
+    """Of the last bytes that a client has had the daemon need not know yet: they come again."""
+    count = 1_000_000
+    with Exec(environment, "--on-disconnect", "detach", served.uri, "--", "sh", "-c",
+              f"head -c {count} /dev/zero; read x; echo after; exit 6") as running:
+        assert running.process.stdout.read(count) == bytes(count)
+        running.signal(signal.SIGKILL)
+        running.wait()
+    number = wait_until_left(waybill, served.uri)
+    with Exec(environment, served.uri, number, command="attach") as attached:
+        attached.process.stdin.close()
+        seen = attached.process.stdout.read()
+        assert attached.wait() == 6
+    assert seen.endswith(b"after\n") and (bytes(count) + b"after\n").endswith(seen) and len(seen) < count
+
+
+def test_attach_to_what_has_ended(served, environment, waybill, tmp_path):
+    pid = leave_behind(environment, served.uri, "read x; echo after; echo err >&2; exit 6")
+    number = wait_until_left(waybill, served.uri)
+    assert waybill("kill", "-s", "KILL", served.uri, number).returncode == 0
+    eventually(lambda: not is_running(pid))
+    with Exec(environment, "--result", tmp_path / "r", served.uri, number, command="attach") as attached:
+        assert attached.wait() == 137
+    assert outcome(tmp_path / "r")["outcome"] == "signaled"
+
+
+def test_attach_forwards_signals(served, environment, waybill):
+    leave_behind(environment, served.uri, "trap 'exit 8' INT; tail -f /dev/null & wait")
+    number = wait_until_left(waybill, served.uri)
+    with Exec(environment, "--from", "start", served.uri, number, command="attach") as attached:
+        attached.line()
+        attached.signal(signal.SIGINT)
+        assert attached.wait() == 8
+
+
+def test_attach_to_nothing(served, waybill, tmp_path):
+    done = waybill("attach", "--result", tmp_path / "r", served.uri, 4711)
+    assert done.returncode == 255 and b"job" in done.stderr
+    assert outcome(tmp_path / "r")["outcome"] == "refused"

@@ -1,0 +1,55 @@
+"""--key: a command that is asked for twice runs once."""
+
+import pytest
+
+from conftest import eventually
+from sessions import Exec, jobs, outcome
+
+
+@pytest.fixture
+def uri(daemon):
+    return daemon("--listen", "tcp://127.0.0.1:0").uri
+
+
+def test_a_key_runs_once(waybill, uri, tmp_path):
+    marker = tmp_path / "ran"
+    command = ("exec", "--key", "deploy 42", "--result", tmp_path / "result", uri, "--", "sh", "-c",
+               f"echo ran >> {marker}; exit 3")
+    assert waybill(*command).returncode == 3
+    again = waybill(*command)
+    assert again.returncode == 255
+    assert b"ran before: exited with code 3" in again.stderr
+    result = outcome(tmp_path / "result")
+    assert (result["outcome"], result["error"]) == ("refused", "done")
+    assert marker.read_text() == "ran\n"
+
+
+def test_a_key_stands_for_one_command(waybill, uri):
+    assert waybill("exec", "--key", "k", uri, "--", "echo", "a", "b").stdout == b"a b\n"
+    for other in (("echo", "a b"), ("echo", "a", "b", ""), ("true",)):
+        done = waybill("exec", "--key", "k", uri, "--", *other)
+        assert done.returncode == 255 and b"another command" in done.stderr
+    assert waybill("exec", "--key", "k2", uri, "--", "echo", "a b").stdout == b"a b\n"
+
+
+def test_what_never_started_frees_its_key(waybill, uri, tmp_path):
+    command = ("exec", "--key", "k", "--cwd", tmp_path / "later", uri, "--", "echo", "here")
+    assert waybill(*command).returncode == 255
+    (tmp_path / "later").mkdir()
+    assert waybill(*command).stdout == b"here\n"
+
+
+def test_a_lost_client_finds_its_command_again(waybill, environment, uri):
+    """The client dies; the same command line goes on with the same job, output and all."""
+    command = ("--key", "k", "--on-disconnect", "detach", uri, "--", "sh", "-c",
+               "echo $$; read line; echo $line; exit 5")
+    with Exec(environment, *command) as first:
+        pid = first.line()
+        busy = waybill("exec", *command)
+        assert busy.returncode == 255 and b"connected" in busy.stderr
+        first.process.kill()
+        first.wait()
+    eventually(lambda: [job["status"] for job in jobs(waybill, uri).values()] != ["running"])
+    again = waybill("exec", *command, input=b"hello\n")
+    assert again.stdout.decode() == f"{pid}\nhello\n"
+    assert again.returncode == 5
