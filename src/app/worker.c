@@ -128,13 +128,16 @@ static void *run(void *argument)
 	return NULL;
 }
 
-/* Signals are the main thread's: a worker's mask is full from its first instruction on. */
+/* Signals are the main thread's: a worker's mask is full from its first instruction on. Except for
+ * SIGCHLD: the kernel drops one that nobody handles only where the thread that started the child
+ * does not block it; blocked, each end of a command would wake the main thread for nothing. */
 enum wb_err wbi_worker_start(struct wbi_worker *worker, struct wb_fault *fault)
 {
 	sigset_t all, before;
 	int failed;
 
 	sigfillset(&all);
+	sigdelset(&all, SIGCHLD);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	failed = pthread_create(&worker->thread, NULL, run, worker);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

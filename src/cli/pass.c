@@ -128,6 +128,11 @@ static void on_opened(struct wb_call *call, void *context)
 	pass->opened = true;
 	pass->input_is_terminal = isatty(STDIN_FILENO);
 	pass->input_open = !pass->options->no_input && !wb_call_input_closed(call);
+	/* Output may come in the same breath, and is to find the terminal as it needs it. Where we
+	 * are in the background the rest of it has to wait until we may. */
+	if (wb_call_is_pty(call) && pass->input_open && pass->input_is_terminal &&
+	    wbi_terminal_is_ours(STDIN_FILENO) && wbi_terminal_raw(STDIN_FILENO, NULL))
+		pass->input_is_terminal = false;
 }
 
 static void on_ended(struct wb_call *call, const struct wb_result *result, void *context)

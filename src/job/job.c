@@ -348,7 +348,8 @@ static void on_kin_ended(struct wbi_watch *watch, unsigned events)
 static void silence_passed(struct wbi_job *job)
 {
 	bool came = false;
-	enum wb_err err = drain_both(job, false, &came);
+	/* In a hurry there is no second look: what the command itself wrote is all taken now. */
+	enum wb_err err = drain_both(job, job->hurried, &came);
 
 	if (err)
 		abort_job(job, err);
@@ -419,7 +420,8 @@ bool wbi_job_kill(struct wbi_job *job)
 	case WBI_JOB_STATE_DRAINING:
 		job->hurried = true;
 		(void)wait_for_silence(job);
-		return false;
+		/* Its own output waits for a reader, and is cut off here. */
+		return is_paused(job);
 	case WBI_JOB_STATE_KILLING:
 		return true;
 	case WBI_JOB_STATE_ABORTING:

@@ -151,7 +151,7 @@ void wbi_job_resize(struct wbi_job *job, uint16_t rows, uint16_t cols);
 /* Ends it: all of its POSIX session is sent HUP, TERM and CONT, and what is left after a second
  * KILL; what has left the session survives. It is then reported as ever. A command that has ended
  * and whose output is still being waited for is reported soon. Returns whether it was still
- * running. */
+ * running, or what it had written could not all be taken yet: so, whether this ended it. */
 bool wbi_job_kill(struct wbi_job *job);
 
 /* Gives the job up; nothing is told any more. If the command still runs, it is killed as above; it
