@@ -16,6 +16,8 @@ enum {
 	BENCH_BUFFER_BYTES = 65536,
 	BENCH_DATAGRAMS = 64, /* taken by one recvmmsg */
 	BENCH_DATAGRAM_BYTES = 65507,
+	BENCH_BULK_BYTES = 256 * 1024 * 1024, /* written by one producer */
+	BENCH_PIPE_BYTES = 262144,
 };
 
 /* support/base.c */
@@ -50,10 +52,11 @@ double bench_usage_others(const struct bench_usage *since);
 
 struct bench_server {
 	pid_t pid;
-	uint16_t port;
+	uint16_t port; /* where it has one */
+	char uri[256];
 };
 
-/* Starts argv and waits for its line `listening URI` on stderr, whose port it keeps; everything
+/* Starts argv and waits for its line `listening URI` on stderr, which it keeps; everything
  * else that the server says goes to our stderr. cpu: where it may run, -1 for anywhere. It is
  * started with the limit of open files that this program was started with. */
 void bench_server_open(struct bench_server *server, const char *const *argv, int cpu);
@@ -91,10 +94,23 @@ struct bench_udp_load *bench_udp_load_new(uint16_t port, unsigned window, bool u
 void bench_udp_load_free(struct bench_udp_load *load);
 double bench_udp_load_run(struct bench_udp_load *load, unsigned window_ms);
 
+/* support/spawn.c */
+
+/* Starts argv[0] with the attributes that the daemon gives its commands: a session of its own,
+ * signals at their defaults and unblocked, nothing but 0, 1 and 2 inherited. */
+pid_t bench_spawn(const char *const *argv, const int stdio[3]);
+void bench_reap(pid_t pid); /* it must have exited with 0 */
+
+/* The floor of a call: from the first system call to the reaped child, with a pipe each for stdout
+ * and stderr, read to their ends. Returns nanoseconds. */
+uint64_t bench_spawn_ns(const char *const *argv);
+
+/* The same in a loop in so many threads (at most 16). Returns commands per second. */
+double bench_spawn_rate(const char *const *argv, unsigned threads, unsigned window_ms);
+
 /* support/command.c */
 
-/* Runs `/bin/sh -c true` here, with the attributes that the daemon gives its commands: the floor.
- * Returns nanoseconds from the first system call to the reaped child. */
+/* Runs `/bin/sh -c true` here. */
 uint64_t bench_command_here_ns(void);
 
 /* One `true` through an open exec-header connection: request to last byte of the reply. */
@@ -102,5 +118,72 @@ uint64_t bench_command_there_ns(int fd);
 
 /* Has the daemon run an echo and compares what comes back. */
 void bench_command_check(int fd);
+
+/* support/callers.c */
+
+/* Open sessions, with `depth` calls in flight in each where there are to be many. Whatever does not
+ * succeed ends the program. */
+struct bench_callers;
+
+struct bench_callers *bench_callers_new(const char *uri, unsigned sessions, unsigned depth);
+void bench_callers_free(struct bench_callers *callers);
+
+/* One call in the first session. ret_bytes: of its output, which is dropped. */
+uint64_t bench_callers_one_ns(struct bench_callers *callers, const char *const *argv,
+			      uint64_t *ret_bytes);
+
+/* Calls that ended, per second. */
+double bench_callers_rate(struct bench_callers *callers, const char *const *argv,
+			  unsigned window_ms);
+
+/* support/bulk.c */
+
+/* BENCH_BULK_BYTES of a producer, from the first system call to end of file. */
+uint64_t bench_bulk_from_pump_ns(uint16_t port);
+uint64_t bench_bulk_from_socat_ns(const char *socat, const char *producer);
+
+/* support/pairs.c */
+
+struct bench_options {
+	const char *build;
+	unsigned rounds;
+	unsigned window_ms;
+	bool self;
+	char *const *names; /* NULL-terminated; none: all */
+};
+
+/* One of the two that are compared. */
+struct bench_side {
+	bool product;
+	struct bench_server server; /* pid 0: none */
+	void *load;
+	int fd;
+};
+
+struct bench_measure {
+	const char *name;
+	const char *service;
+	unsigned connections, depth;
+	const char *unit;
+	double scale;  /* a measured value times this is printed */
+	double wanted; /* of product / floor */
+	bool at_least; /* else at most */
+	void (*open)(const struct bench_measure *measure, const struct bench_options *options,
+		     struct bench_side *side);
+	double (*run)(struct bench_side *side, unsigned window_ms);
+	void (*close)(struct bench_side *side);
+};
+
+/* [--self] [--rounds N] [--window MS] BUILD [NAME]…; exits 2 with the usage. */
+void bench_options_parse(struct bench_options *options, int argc, char **argv);
+bool bench_picked(const struct bench_options *options, const char *name);
+
+void bench_table_head(const struct bench_options *options);
+void bench_table_row(const char *name, const char *floor, const char *product, const char *ratio,
+		     const char *spread, const char *wanted, const char *ok);
+
+/* Each round measures the floor and the product, one right after the other; prints a row. Ends both
+ * servers. Returns whether the wanted number was met. */
+bool bench_compare(const struct bench_measure *measure, const struct bench_options *options);
 
 #endif

@@ -2,9 +2,12 @@
  *
  *   bench_floor tcp   an epoll loop: one recv and one send for each readiness
  *   bench_floor udp   a recvmmsg/sendmmsg loop
+ *   bench_floor pump  for each connection, one after another: starts a producer and moves what it
+ *                     writes from its pipe to the connection
+ *   bench_floor produce  the producer, also of those that the floor is compared with
  *
- * Both return what they got and keep nothing. A connection whose reply does not fit into its
- * socket's buffer is closed: keeping the rest is what a real server does, not a floor. */
+ * The first two return what they got and keep nothing. A connection whose reply does not fit into
+ * its socket's buffer is closed: keeping the rest is what a real server does, not a floor. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -111,6 +114,57 @@ static _Noreturn void serve_udp(void)
 	}
 }
 
+static _Noreturn void produce(void)
+{
+	static char data[BENCH_BUFFER_BYTES];
+	uint64_t left = BENCH_BULK_BYTES;
+
+	while (left > 0) {
+		size_t most = left < sizeof(data) ? (size_t)left : sizeof(data);
+		ssize_t put = write(STDOUT_FILENO, data, most);
+
+		if (put < 0)
+			bench_die("producing");
+		left -= (uint64_t)put;
+	}
+	exit(0);
+}
+
+static void pump_all(int from, int to)
+{
+	static char data[BENCH_PIPE_BYTES];
+	ssize_t got, put;
+
+	while ((got = read(from, data, sizeof(data))) > 0)
+		for (ssize_t done = 0; done < got; done += put) {
+			put = send(to, data + done, (size_t)(got - done), MSG_NOSIGNAL);
+			if (put < 0)
+				bench_die("pumping");
+		}
+	close(from);
+	close(to);
+}
+
+static _Noreturn void serve_pump(const char *program)
+{
+	const char *const argv[] = {program, "produce", NULL};
+	int listener = listen_on_loopback(SOCK_STREAM, "pump+tcp");
+
+	for (;;) {
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC), output[2], on = 1;
+		pid_t pid;
+
+		if (fd < 0 || pipe2(output, O_CLOEXEC) < 0)
+			bench_die("accept");
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		(void)fcntl(output[0], F_SETPIPE_SZ, BENCH_PIPE_BYTES);
+		pid = bench_spawn(argv, (const int[]){0, output[1], 2});
+		close(output[1]);
+		pump_all(output[0], fd);
+		bench_reap(pid);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	if (!bench_files_allow(1024))
@@ -119,6 +173,10 @@ int main(int argc, char **argv)
 		serve_tcp();
 	if (argc == 2 && !strcmp(argv[1], "udp"))
 		serve_udp();
-	fprintf(stderr, "usage: bench_floor tcp|udp\n");
+	if (argc == 2 && !strcmp(argv[1], "pump"))
+		serve_pump(argv[0]);
+	if (argc == 2 && !strcmp(argv[1], "produce"))
+		produce();
+	fprintf(stderr, "usage: bench_floor tcp|udp|pump|produce\n");
 	return 2;
 }

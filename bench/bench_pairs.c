@@ -6,7 +6,6 @@
  * NAME picks the measures whose name contains it. --self measures the floor against itself: how
  * far a ratio strays from 1 when there is nothing to see. Exits 1 if a wanted number is missed. */
 #include <errno.h>
-#include <getopt.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,34 +16,6 @@
 #include "bench.h"
 
 enum { CALLS = 60, IDLE = 10000, BUSY = 200, IDLE_FILES = IDLE + BUSY + 100, IDLE_BYTES_MAX = 512 };
-
-struct options {
-	const char *build;
-	unsigned rounds;
-	unsigned window_ms;
-	bool self;
-};
-
-/* One of the two that are compared. */
-struct side {
-	bool product;
-	struct bench_server server; /* pid 0: none */
-	void *load;
-	int fd;
-};
-
-struct measure {
-	const char *name;
-	const char *service;
-	unsigned connections, depth;
-	const char *unit;
-	double scale;  /* a measured value times this is printed */
-	double wanted; /* of product / floor */
-	bool at_least; /* else at most */
-	void (*open)(const struct measure *measure, struct side *side);
-	double (*run)(struct side *side, unsigned window_ms);
-	void (*close)(struct side *side);
-};
 
 /* The n-th core that we may use, or -1: on one core, nothing is pinned. */
 static int nth_core(int n)
@@ -73,7 +44,8 @@ static void pin_load(void)
 		bench_die("sched_setaffinity");
 }
 
-static void start_server(const struct options *options, const char *service, struct side *side)
+static void start_server(const struct bench_options *options, const char *service,
+			 struct bench_side *side)
 {
 	char program[512], uri[64];
 	const char *product[] = {program, "serve", "--listen", uri, NULL};
@@ -90,47 +62,54 @@ static void start_server(const struct options *options, const char *service, str
 	bench_server_open(&side->server, side->product ? product : floor, exec ? -1 : nth_core(0));
 }
 
-static void open_tcp(const struct measure *measure, struct side *side)
+static void open_tcp(const struct bench_measure *measure, const struct bench_options *options,
+		     struct bench_side *side)
 {
+	pin_load();
+	start_server(options, measure->service, side);
 	side->load = bench_tcp_load_new(side->server.port, measure->connections, measure->depth,
 					side->product);
 }
 
-static double run_tcp(struct side *side, unsigned window_ms)
+static double run_tcp(struct bench_side *side, unsigned window_ms)
 {
 	return bench_tcp_load_run(side->load, window_ms);
 }
 
-static void close_tcp(struct side *side)
+static void close_tcp(struct bench_side *side)
 {
 	bench_tcp_load_free(side->load);
 }
 
-static void open_udp(const struct measure *measure, struct side *side)
+static void open_udp(const struct bench_measure *measure, const struct bench_options *options,
+		     struct bench_side *side)
 {
+	pin_load();
+	start_server(options, measure->service, side);
 	side->load = bench_udp_load_new(side->server.port, measure->depth, side->product);
 }
 
-static double run_udp(struct side *side, unsigned window_ms)
+static double run_udp(struct bench_side *side, unsigned window_ms)
 {
 	return bench_udp_load_run(side->load, window_ms);
 }
 
-static void close_udp(struct side *side)
+static void close_udp(struct bench_side *side)
 {
 	bench_udp_load_free(side->load);
 }
 
-static void open_exec(const struct measure *measure, struct side *side)
+static void open_exec(const struct bench_measure *measure, const struct bench_options *options,
+		      struct bench_side *side)
 {
-	(void)measure;
 	if (!side->product)
 		return;
+	start_server(options, measure->service, side);
 	side->fd = bench_dial(side->server.port, SOCK_STREAM);
 	bench_command_check(side->fd);
 }
 
-static double run_exec(struct side *side, unsigned window_ms)
+static double run_exec(struct bench_side *side, unsigned window_ms)
 {
 	double calls[CALLS];
 
@@ -141,73 +120,19 @@ static double run_exec(struct side *side, unsigned window_ms)
 	return bench_quantile(calls, CALLS, 0.5);
 }
 
-static void close_exec(struct side *side)
+static void close_exec(struct bench_side *side)
 {
 	if (side->product)
 		bench_hang_up(side->fd);
 }
 
-static const struct measure measures[] = {
+static const struct bench_measure measures[] = {
 	/* First, while this program is not yet pinned: its own commands would inherit that. */
 	{"exec true", "exec", 1, 1, "us", 1e-3, 1.25, false, open_exec, run_exec, close_exec},
 	{"tcp 50x16", "tcp", 50, 16, "k/s", 1e-3, 0.9, true, open_tcp, run_tcp, close_tcp},
 	{"tcp 1000x1", "tcp", 1000, 1, "k/s", 1e-3, 0.9, true, open_tcp, run_tcp, close_tcp},
 	{"udp 1x128", "udp", 1, 128, "k/s", 1e-3, 0.9, true, open_udp, run_udp, close_udp},
 };
-
-static const char row[] = "%-22s %11s %11s  %6s  %-14s %9s  %s\n";
-
-static bool print_pairs(const struct measure *measure, unsigned rounds, const double *values[2],
-			const double *ratios)
-{
-	double ratio = bench_quantile(ratios, rounds, 0.5);
-	bool ok = measure->at_least ? ratio >= measure->wanted : ratio <= measure->wanted;
-	char cells[2][32], median[16], spread[32], wanted[16];
-
-	for (int i = 0; i < 2; i++)
-		snprintf(cells[i], sizeof(cells[i]), "%.0f %s",
-			 bench_quantile(values[i], rounds, 0.5) * measure->scale, measure->unit);
-	snprintf(median, sizeof(median), "%.3f", ratio);
-	snprintf(spread, sizeof(spread), "%.3f … %.3f", bench_quantile(ratios, rounds, 0.25),
-		 bench_quantile(ratios, rounds, 0.75));
-	snprintf(wanted, sizeof(wanted), "%s %.2f",
-		 measure->at_least ? ">=" : "<=", measure->wanted);
-	printf(row, measure->name, cells[0], cells[1], median, spread, wanted, ok ? "yes" : "NO");
-	fflush(stdout);
-	return ok;
-}
-
-static bool compare(const struct measure *measure, const struct options *options)
-{
-	struct side sides[2] = {{.product = false}, {.product = !options->self}};
-	double *values[2], *ratios = bench_alloc(options->rounds, sizeof(*ratios));
-	bool ok;
-
-	for (int i = 0; i < 2; i++) {
-		values[i] = bench_alloc(options->rounds, sizeof(*values[i]));
-		if (sides[i].product || strcmp(measure->service, "exec"))
-			start_server(options, measure->service, &sides[i]);
-		measure->open(measure, &sides[i]);
-	}
-	for (unsigned round = 0; round < options->rounds; round++) {
-		for (unsigned turn = 0; turn < 2; turn++) {
-			unsigned i = (round + turn) % 2;
-
-			values[i][round] = measure->run(&sides[i], options->window_ms);
-		}
-		ratios[round] = values[1][round] / values[0][round];
-	}
-	for (int i = 0; i < 2; i++) {
-		measure->close(&sides[i]);
-		if (sides[i].server.pid)
-			bench_server_close(&sides[i].server);
-	}
-	ok = print_pairs(measure, options->rounds, (const double **)values, ratios);
-	free(values[0]);
-	free(values[1]);
-	free(ratios);
-	return ok;
-}
 
 /* One frame there and back: the connection is held, and served. */
 static void exchange(int fd, bool upper)
@@ -231,9 +156,9 @@ struct idle_cost {
 
 /* Every idle connection has been served once before and is again after its memory is counted: a
  * buffer that was given back only in part would show, and so would a connection lost. */
-static struct idle_cost measure_idle(const struct options *options, bool product)
+static struct idle_cost measure_idle(const struct bench_options *options, bool product)
 {
-	struct side side = {.product = product};
+	struct bench_side side = {.product = product};
 	struct bench_tcp_load *busy;
 	struct idle_cost cost;
 	uint64_t before;
@@ -259,7 +184,7 @@ static struct idle_cost measure_idle(const struct options *options, bool product
 	return cost;
 }
 
-static bool compare_idle(const struct options *options)
+static bool compare_idle(const struct bench_options *options)
 {
 	struct idle_cost floor, product;
 	bool ok;
@@ -276,69 +201,28 @@ static bool compare_idle(const struct options *options)
 	snprintf(cells[1], sizeof(cells[1]), "%.0f B", product.bytes);
 	snprintf(cells[2], sizeof(cells[2]), "%.0f k/s", floor.busy_replies * 1e-3);
 	snprintf(cells[3], sizeof(cells[3]), "%.0f k/s", product.busy_replies * 1e-3);
-	printf(row, "idle 10000, each", cells[0], cells[1], "", "", "<= 512 B", ok ? "yes" : "NO");
-	printf(row, "  200 busy meanwhile", cells[2], cells[3], "", "", "served", "yes");
+	bench_table_row("idle 10000, each", cells[0], cells[1], "", "", "<= 512 B",
+			ok ? "yes" : "NO");
+	bench_table_row("  200 busy meanwhile", cells[2], cells[3], "", "", "served", "yes");
 	return ok;
-}
-
-static bool picked(const char *name, char *const *filters)
-{
-	bool match = !*filters;
-
-	for (; *filters; filters++)
-		match = match || strstr(name, *filters);
-	return match;
-}
-
-static void parse_options(int argc, char **argv, struct options *options)
-{
-	static const struct option table[] = {{"self", no_argument, NULL, 's'},
-					      {"rounds", required_argument, NULL, 'r'},
-					      {"window", required_argument, NULL, 'w'},
-					      {0}};
-	int option;
-
-	while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
-		if (option == 's')
-			options->self = true;
-		else if (option == 'r')
-			options->rounds = (unsigned)strtoul(optarg, NULL, 10);
-		else if (option == 'w')
-			options->window_ms = (unsigned)strtoul(optarg, NULL, 10);
-		else
-			exit(2);
-	}
-	if (optind == argc || !options->rounds || !options->window_ms) {
-		fprintf(stderr,
-			"usage: bench_pairs [--self] [--rounds N] [--window MS] BUILD [NAME]...\n");
-		exit(2);
-	}
-	options->build = argv[optind++];
 }
 
 int main(int argc, char **argv)
 {
-	struct options options = {.rounds = 51, .window_ms = 100};
+	struct bench_options options;
 	struct bench_usage start;
 	bool ok = true;
 
-	parse_options(argc, argv, &options);
+	bench_options_parse(&options, argc, argv);
 	bench_usage_read(&start);
 	nth_core(0);
 	bench_files_allow(0);
-	printf("%u paired rounds of %u ms each; ratio: the median, and its quartiles\n",
-	       options.rounds, options.window_ms);
-	printf(row, "what", "floor", options.self ? "floor" : "waybill", "ratio", "spread",
-	       "wanted", "ok");
-	for (size_t i = 0; i < sizeof(measures) / sizeof(*measures); i++) {
-		if (!picked(measures[i].name, argv + optind))
-			continue;
-		if (strcmp(measures[i].service, "exec"))
-			pin_load();
-		ok = compare(&measures[i], &options) && ok;
-	}
+	bench_table_head(&options);
+	for (size_t i = 0; i < sizeof(measures) / sizeof(*measures); i++)
+		if (bench_picked(&options, measures[i].name))
+			ok = bench_compare(&measures[i], &options) && ok;
 	pin_load();
-	if (picked("idle 10000", argv + optind))
+	if (bench_picked(&options, "idle 10000"))
 		ok = compare_idle(&options) && ok;
 	printf("other work took %.0f %% of this machine meanwhile\n",
 	       bench_usage_others(&start) * 100);

@@ -2,85 +2,15 @@
 #include "../bench.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-extern char **environ;
-
-static void set_attributes(posix_spawnattr_t *attributes)
-{
-	sigset_t all, none;
-
-	sigfillset(&all);
-	sigemptyset(&none);
-	posix_spawnattr_init(attributes);
-	posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF |
-						     POSIX_SPAWN_SETSIGMASK);
-	posix_spawnattr_setsigdefault(attributes, &all);
-	posix_spawnattr_setsigmask(attributes, &none);
-}
-
-static pid_t spawn_true(const int stdio[3])
-{
-	static const char *const argv[] = {"sh", "-c", "true", NULL};
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	pid_t pid;
-
-	set_attributes(&attributes);
-	posix_spawn_file_actions_init(&actions);
-	for (int i = 0; i < 3; i++)
-		posix_spawn_file_actions_adddup2(&actions, stdio[i], i);
-	posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-	errno = posix_spawn(&pid, "/bin/sh", &actions, &attributes, (char *const *)argv, environ);
-	if (errno)
-		bench_die("posix_spawn");
-	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attributes);
-	return pid;
-}
-
-static void read_to_end(int fd)
-{
-	char data[4096];
-	ssize_t got;
-
-	while ((got = read(fd, data, sizeof(data))) > 0)
-		continue;
-	if (got < 0)
-		bench_die("reading a pipe");
-	close(fd);
-}
 
 uint64_t bench_command_here_ns(void)
 {
-	static int null_fd = -1;
-	uint64_t start;
-	int output[2], errors[2];
-	siginfo_t end;
-	pid_t pid;
+	static const char *const argv[] = {"/bin/sh", "-c", "true", NULL};
 
-	if (null_fd < 0)
-		null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	start = bench_now_ns();
-	if (pipe2(output, O_CLOEXEC) < 0 || pipe2(errors, O_CLOEXEC) < 0)
-		bench_die("pipe");
-	pid = spawn_true((const int[]){null_fd, output[1], errors[1]});
-	close(output[1]);
-	close(errors[1]);
-	read_to_end(output[0]);
-	read_to_end(errors[0]);
-	if (waitid(P_PID, (id_t)pid, &end, WEXITED) < 0 || end.si_code != CLD_EXITED ||
-	    end.si_status)
-		bench_die("waiting for true");
-	return bench_now_ns() - start;
+	return bench_spawn_ns(argv);
 }
 
 static void receive_all(int fd, void *data, size_t bytes)

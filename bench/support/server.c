@@ -55,15 +55,20 @@ static void *relay_errors(void *argument)
 	return NULL;
 }
 
-static uint16_t read_port(FILE *errors)
+static void read_uri(struct bench_server *server, FILE *errors)
 {
 	static const char start[] = "listening ";
-	char line[512], *colon;
+	char line[512];
 
 	while (fgets(line, sizeof(line), errors)) {
-		colon = strrchr(line, ':');
-		if (!strncmp(line, start, sizeof(start) - 1) && colon)
-			return (uint16_t)strtoul(colon + 1, NULL, 10);
+		const char *uri = line + sizeof(start) - 1, *colon = strrchr(line, ':');
+
+		if (!strncmp(line, start, sizeof(start) - 1) && colon) {
+			snprintf(server->uri, sizeof(server->uri), "%.*s", (int)strcspn(uri, "\n"),
+				 uri);
+			server->port = (uint16_t)strtoul(colon + 1, NULL, 10);
+			return;
+		}
 		fputs(line, stderr);
 	}
 	errno = 0;
@@ -87,7 +92,7 @@ void bench_server_open(struct bench_server *server, const char *const *argv, int
 	stream = fdopen(errors[0], "r");
 	if (!stream)
 		bench_die("fdopen");
-	server->port = read_port(stream);
+	read_uri(server, stream);
 	errno = pthread_create(&relay, NULL, relay_errors, stream);
 	if (errno)
 		bench_die("pthread_create");
