@@ -5,7 +5,6 @@
 
 CC        ?= cc
 PREFIX    ?= /usr/local
-PYTHON    ?= $(firstword $(wildcard /usr/bin/python3) python3)
 PKGCONFIG ?= pkg-config
 SAN       ?=
 comma     := ,
@@ -40,7 +39,6 @@ UNIT_SRC  := $(sort $(wildcard tests/unit/*/test_*.c tests/conformance/test_*.c 
 STRESS_SRC := $(sort $(wildcard tests/stress/*.c))
 FUZZ_SRC  := $(sort $(wildcard fuzz/fuzz_*.c))
 BENCH_SRC := $(sort $(wildcard bench/bench_*.c))
-HELP_SRC  := $(sort $(wildcard tests/support/*.c))
 BENCH_HELP := $(sort $(wildcard bench/support/*.c))
 
 obj        = $(patsubst %.c,$(B)/obj/%.o,$(1))
@@ -80,7 +78,7 @@ $(BIN): $(call obj,$(CLI_SRC) $(LAB_SRC)) $(LIB)
 	$(call say,LD)
 	$(Q)$(CC) $(LDFLAGS) $^ $(CLI_LIBS) $(LDLIBS) -o $@
 
-$(B)/tests/%: $(B)/obj/tests/%.o $(call obj,$(HELP_SRC)) $(LIB)
+$(B)/tests/%: $(B)/obj/tests/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka -ljansson $(LDLIBS) -o $@

@@ -19,17 +19,9 @@ enum { UNSENT_BYTES = 262144 }; /* in the kernel; the rest stays where control c
 static enum wb_err expand_local(const char *text, char out[WBI_URI_TEXT_MAX],
 				struct wb_fault *fault)
 {
-	const char *folder = getenv("XDG_RUNTIME_DIR");
-	int bytes;
-
-	if (strcmp(text, "local") != 0)
-		bytes = snprintf(out, WBI_URI_TEXT_MAX, "%s", text);
-	else if (folder && folder[0] == '/')
-		bytes = snprintf(out, WBI_URI_TEXT_MAX, "unix://%s/waybill.sock", folder);
-	else
-		return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0,
-				    "local: XDG_RUNTIME_DIR is not set; give unix:///path");
-	if (bytes >= WBI_URI_TEXT_MAX)
+	if (strcmp(text, "local") == 0)
+		return wbi_uri_local(out, fault);
+	if (snprintf(out, WBI_URI_TEXT_MAX, "%s", text) >= WBI_URI_TEXT_MAX)
 		return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0, "address: too long");
 	return WB_OK;
 }

@@ -9,10 +9,6 @@
 #include "cli/terminal.h"
 #include "waybill/client.h"
 
-extern const struct wbi_command wbi_command_exec;
-
-enum { EXIT_USAGE = 2 };
-
 static struct {
 	bool no_input, terminal;
 	const char *shell, *cwd, *key, *on_disconnect, *result_path;
@@ -151,7 +147,7 @@ static int run_exec(const struct wbi_command *command, int argc, char **argv)
 	case WBI_OPT_HELP_SHOWN:
 		return EXIT_SUCCESS;
 	case WBI_OPT_WRONG:
-		return EXIT_USAGE;
+		return WBI_EXIT_USAGE;
 	case WBI_OPT_GO:
 		break;
 	}

@@ -18,12 +18,7 @@
 #include "waybill/client.h"
 #include "waybill/header.h"
 
-extern const struct wbi_command wbi_command_jobs;
-extern const struct wbi_command wbi_command_attach;
-extern const struct wbi_command wbi_command_kill;
-
 enum {
-	EXIT_USAGE = 2,
 	LIST_BYTES_MAX = 64 << 20,
 	SHOWN_BYTES_MAX = 512,
 	SIGNAL_NAME_MAX = 16,
@@ -125,7 +120,7 @@ static bool parse(const struct wbi_command *command, const struct wbi_opt *table
 		*ret_code = EXIT_SUCCESS;
 		return false;
 	case WBI_OPT_WRONG:
-		*ret_code = EXIT_USAGE;
+		*ret_code = WBI_EXIT_USAGE;
 		return false;
 	case WBI_OPT_GO:
 		break;

@@ -29,7 +29,7 @@ static const struct wbi_opt table[] = {
 	{0},
 };
 
-enum { EXIT_USAGE = 2, COLUMNS_MIN = 60, COLUMNS_MAX = 100, COLUMNS_PIPE = 80 };
+enum { COLUMNS_MIN = 60, COLUMNS_MAX = 100, COLUMNS_PIPE = 80 };
 
 static unsigned terminal_columns(void)
 {
@@ -171,7 +171,7 @@ static int run_named(struct lab_view *view, const char *name)
 		wbi_text_escape(name, strlen(name), shown, sizeof(shown), NULL);
 		fprintf(stderr, "waybill lab: %s: there is no such experiment; see 'waybill lab'\n",
 			shown);
-		return EXIT_USAGE;
+		return WBI_EXIT_USAGE;
 	}
 	if (options.code || options.python) {
 		lab_show_code(view, experiment, options.code ? LAB_CODE_C : LAB_CODE_PYTHON);
@@ -191,7 +191,7 @@ static int run_list(const struct lab_view *view)
 static int usage_error(const char *what)
 {
 	fprintf(stderr, "waybill lab: %s; see 'waybill help lab'\n", what);
-	return EXIT_USAGE;
+	return WBI_EXIT_USAGE;
 }
 
 static int run_lab(const struct wbi_command *command, int argc, char **argv)
@@ -203,12 +203,12 @@ static int run_lab(const struct wbi_command *command, int argc, char **argv)
 	case WBI_OPT_HELP_SHOWN:
 		return EXIT_SUCCESS;
 	case WBI_OPT_WRONG:
-		return EXIT_USAGE;
+		return WBI_EXIT_USAGE;
 	case WBI_OPT_GO:
 		break;
 	}
 	if (!view_init(&view))
-		return EXIT_USAGE;
+		return WBI_EXIT_USAGE;
 	if (argc - operands > 1)
 		return usage_error("one experiment at a time, or --all");
 	if (options.all && (argc > operands || options.code || options.python))

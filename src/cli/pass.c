@@ -12,7 +12,7 @@
 #include "cli/terminal.h"
 #include "sys/fd.h"
 
-enum { PIECE_BYTES = 65536, EXIT_USAGE = 2, SIGNAL_CODE = 128 };
+enum { PIECE_BYTES = 65536, SIGNAL_CODE = 128 };
 
 /* ---- output ---- */
 

@@ -135,8 +135,7 @@ enum wb_err wbi_recode_open(struct wbi_recode *encode, const char *from, const c
 	if (encode->open)
 		return WB_OK;
 	if (errno != EINVAL)
-		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "iconv_open: %s",
-				    strerror(errno));
+		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "iconv_open: %m");
 	return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0, "no conversion from %s to %s", from,
 			    to);
 }
