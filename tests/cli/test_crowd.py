@@ -67,5 +67,5 @@ def test_an_undisturbed_crowd(crowd):
 
 def test_more_than_there_is_room_for(crowd):
     """Whoever comes too many is told so, and nobody else is the worse for it."""
-    told = crowd(["--max-commands", "50"], "--sessions", scale(40), "--may-refuse", "--seed", "4")
+    told = crowd(["--max-commands", "5"], "--sessions", scale(40), "--may-refuse", "--seed", "4")
     assert " 0 refused" not in told
