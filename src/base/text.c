@@ -164,6 +164,12 @@ static size_t escape_one(const uint8_t *at, size_t bytes, enum backslash backsla
 	return taken;
 }
 
+/* Most text is nothing else. */
+static bool is_as_it_is(uint8_t byte)
+{
+	return byte >= ' ' && byte < 0x7F && byte != '\\';
+}
+
 static size_t escape(const uint8_t *at, size_t bytes, enum backslash backslash, char *out,
 		     size_t size, size_t *ret_taken)
 {
@@ -171,6 +177,11 @@ static size_t escape(const uint8_t *at, size_t bytes, enum backslash backslash, 
 
 	while (taken < bytes) {
 		char piece[ESCAPE_MAX];
+
+		if (is_as_it_is(at[taken]) && written + 1 < size) {
+			out[written++] = (char)at[taken++];
+			continue;
+		}
 		size_t step;
 		size_t piece_bytes = escape_one(at + taken, bytes - taken, backslash, piece, &step);
 
@@ -200,4 +211,18 @@ void wbi_text_escape_message(const char *message, char *out, size_t size)
 	size_t taken;
 
 	escape((const uint8_t *)message, strlen(message), BACKSLASH_KEPT, out, size, &taken);
+}
+
+size_t wbi_text_number(uint64_t number, char out[WBI_DIGITS_MAX])
+{
+	char digits[WBI_DIGITS_MAX];
+	size_t first = sizeof(digits);
+
+	digits[--first] = '\0';
+	do {
+		digits[--first] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number);
+	memcpy(out, digits + first, sizeof(digits) - first);
+	return sizeof(digits) - 1 - first;
 }

@@ -4,6 +4,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+enum { WBI_DIGITS_MAX = 21 };
+
+/* The number in decimal digits, and a NUL. Returns how many digits. For where printf is too slow.
+ */
+size_t wbi_text_number(uint64_t number, char out[WBI_DIGITS_MAX]);
 
 /* Length of the valid UTF-8 prefix (RFC 3629). Equal to `bytes` where all of it is valid. */
 size_t wbi_utf8_prefix(const void *text, size_t bytes);

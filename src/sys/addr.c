@@ -123,6 +123,9 @@ static enum wb_err parse_host(const char *text, struct wbi_uri *uri, struct wb_f
 		return BAD_URI("%.80s: not an IPv6 address in brackets, such as [::1]:8080", text);
 	if (!bracket && strchr(text, ':') != strrchr(text, ':'))
 		return BAD_URI("%.80s: IPv6 stands in brackets: write [::1]:8080", text);
+	if (!bracket && (unsigned char)*end > '~')
+		return BAD_URI("%.80s: a host name is written in ASCII: other letters as xn--...",
+			       text);
 	if (end == host)
 		return BAD_URI("no host stands after ://: write 127.0.0.1:PORT, or 0.0.0.0:PORT "
 			       "for all");

@@ -40,16 +40,32 @@ static bool send(int pidfd, const int *signals, unsigned count)
 	return true;
 }
 
-/* A pidfd of the process if it is a member that still runs and was signalled, else -1. */
-static int signal_member(pid_t pid, pid_t leader, const int *signals, unsigned count)
+/* Without a descriptor to pin it down, by its number: in a moment this short that becomes nobody
+ * else's, and to let a member live would be worse. */
+static bool send_to_number(pid_t pid, const int *signals, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (kill(pid, signals[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Whether the process is a member that still runs, and was signalled. *ret_pidfd: -1 if not, or if
+ * there was none to be had. */
+static bool signal_member(pid_t pid, pid_t leader, const int *signals, unsigned count,
+			  int *ret_pidfd)
 {
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 
+	*ret_pidfd = pidfd;
 	if (pidfd < 0)
-		return -1;
-	if (getsid(pid) != leader || has_ended(pidfd) || !send(pidfd, signals, count))
-		wbi_fd_close(&pidfd);
-	return pidfd;
+		return errno != ESRCH && getsid(pid) == leader &&
+		       send_to_number(pid, signals, count);
+	if (getsid(pid) == leader && !has_ended(pidfd) && send(pidfd, signals, count))
+		return true;
+	wbi_fd_close(ret_pidfd);
+	return false;
 }
 
 unsigned wbi_kin_signal(pid_t leader, const int *signals, unsigned count, int *ret_other)
@@ -65,8 +81,8 @@ unsigned wbi_kin_signal(pid_t leader, const int *signals, unsigned count, int *r
 		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
 		if (pid <= 0 || getsid(pid) != leader)
 			continue;
-		int pidfd = signal_member(pid, leader, signals, count);
-		running += pidfd >= 0;
+		int pidfd;
+		running += signal_member(pid, leader, signals, count, &pidfd);
 		if (pid != leader && other < 0)
 			other = pidfd;
 		else

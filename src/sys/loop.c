@@ -18,7 +18,7 @@
 #include "sys/clock.h"
 #include "sys/fd.h"
 
-enum { EVENTS_MAX = 512, SIGNALS_MAX = 8 };
+enum { EVENTS_MAX = 512, SIGNALS_MAX = 8, RETIRED_MAX = 64 };
 enum { NOT_WATCHED = -1, IDLE = -2 };
 
 struct wbi_loop {
@@ -38,6 +38,12 @@ struct wbi_loop {
 	void *signal_context;
 
 	struct epoll_event events[EVENTS_MAX];
+
+	struct retired {
+		int fd;
+		bool watched; /* epoll still has it */
+	} retired[RETIRED_MAX];
+	unsigned retired_count;
 };
 
 /* ---- watches ---- */
@@ -45,13 +51,13 @@ struct wbi_loop {
 static uint32_t to_epoll(unsigned events)
 {
 	return (events & WBI_READ ? EPOLLIN : 0) | (events & WBI_WRITE ? EPOLLOUT : 0) |
-	       (events & WBI_PEER_END ? EPOLLRDHUP : 0);
+	       (events & WBI_PEER_END ? EPOLLRDHUP : 0) | (events & WBI_ONCE ? EPOLLONESHOT : 0);
 }
 
 static unsigned from_epoll(uint32_t ready, unsigned wanted)
 {
 	if (ready & (EPOLLERR | EPOLLHUP))
-		return wanted | WBI_HANGUP;
+		return (wanted & ~(unsigned)WBI_ONCE) | WBI_HANGUP;
 	return ((ready & EPOLLIN ? WBI_READ : 0) | (ready & EPOLLOUT ? WBI_WRITE : 0) |
 		(ready & EPOLLRDHUP ? WBI_PEER_END : 0)) &
 	       wanted;
@@ -90,6 +96,35 @@ void wbi_loop_unwatch(struct wbi_loop *loop, struct wbi_watch *watch)
 		loop->events[watch->slot].data.ptr = NULL;
 	watch->slot = NOT_WATCHED;
 	control(loop, EPOLL_CTL_DEL, watch);
+}
+
+/* ---- descriptors that go ---- */
+
+/* Out of epoll first, as with every other. */
+static void close_retired(struct wbi_loop *loop)
+{
+	for (unsigned i = 0; i < loop->retired_count; i++) {
+		struct retired *retired = &loop->retired[i];
+
+		if (retired->watched)
+			epoll_ctl(loop->epoll, EPOLL_CTL_DEL, retired->fd, NULL);
+		close(retired->fd);
+	}
+	loop->retired_count = 0;
+}
+
+void wbi_loop_retire(struct wbi_loop *loop, struct wbi_watch *watch)
+{
+	if (watch->fd < 0)
+		return;
+	if (loop->retired_count == RETIRED_MAX)
+		close_retired(loop);
+	if (watch->slot >= 0)
+		loop->events[watch->slot].data.ptr = NULL;
+	loop->retired[loop->retired_count++] =
+		(struct retired){watch->fd, watch->slot != NOT_WATCHED};
+	watch->slot = NOT_WATCHED;
+	watch->fd = -1;
 }
 
 /* ---- timers ---- */
@@ -248,7 +283,7 @@ static void deliver(struct wbi_loop *loop, int count)
 		struct wbi_watch *watch = loop->events[i].data.ptr;
 		if (!watch)
 			continue;
-		watch->slot = IDLE;
+		watch->slot = watch->events & WBI_ONCE ? NOT_WATCHED : IDLE;
 		unsigned events = from_epoll(loop->events[i].events, watch->events);
 		if (events)
 			watch->fn(watch, events);
@@ -257,9 +292,10 @@ static void deliver(struct wbi_loop *loop, int count)
 
 enum wb_err wbi_loop_turn(struct wbi_loop *loop, int wait_ms, struct wb_fault *fault)
 {
-	int timeout_ms = time_to_wait(loop, wait_ms);
-	int count = epoll_wait(loop->epoll, loop->events, EVENTS_MAX, timeout_ms);
+	int timeout_ms = time_to_wait(loop, wait_ms), count;
 
+	close_retired(loop);
+	count = epoll_wait(loop->epoll, loop->events, EVENTS_MAX, timeout_ms);
 	if (count < 0 && errno != EINTR)
 		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "epoll_wait: %m");
 	loop->now_known = false;
@@ -318,6 +354,7 @@ void wbi_loop_free(struct wbi_loop *loop)
 {
 	if (!loop)
 		return;
+	close_retired(loop);
 	wbi_fd_close(&loop->signals.fd);
 	wbi_fd_close(&loop->wake.fd);
 	wbi_fd_close(&loop->epoll);

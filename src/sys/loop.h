@@ -22,6 +22,8 @@ enum {
 	WBI_WRITE = 2,
 	WBI_HANGUP = 4,
 	WBI_PEER_END = 8, /* the peer will send no more; told without reading what it sent before */
+	WBI_ONCE = 16, /* wanted: told once. From then on the watch is not watched, and as long as
+			  its fd is open it cannot be again */
 };
 
 struct wbi_loop; /* opaque, heap */
@@ -33,7 +35,7 @@ typedef void wbi_watch_fn(struct wbi_watch *watch, unsigned events);
 struct wbi_watch {
 	wbi_watch_fn *fn;
 	int fd;
-	uint32_t events; /* wanted: WBI_READ | WBI_WRITE; HANGUP always comes */
+	uint32_t events; /* wanted: any of these; HANGUP always comes */
 	int32_t slot;    /* the loop's own; set by wbi_watch_init */
 };
 
@@ -77,6 +79,10 @@ void wbi_loop_want(struct wbi_loop *loop, struct wbi_watch *watch, unsigned even
 /* Stops watching; safe to repeat. The fd is taken out of epoll here and must be closed only after:
  * a child between fork and exec holds copies of it, which would keep it alive in epoll. */
 void wbi_loop_unwatch(struct wbi_loop *loop, struct wbi_watch *watch);
+
+/* Stops watching, and closes watch->fd before the loop waits the next time: whoever waits for what
+ * this turn sends does not wait for that. The watch is free at once, its fd -1. Safe to repeat. */
+void wbi_loop_retire(struct wbi_loop *loop, struct wbi_watch *watch);
 
 /* Sets (or moves) a timer to fire once, `delay_ms` (0 counts as 1) from wbi_loop_now_ms. A fresh
  * timer's node is all zero. Returns WB_OK, or WB_ERR_NOMEM: then the timer is not set. */

@@ -1,4 +1,4 @@
-/* Starting commands: posix_spawn, a pidfd, and nothing of ours inherited. */
+/* Starting commands: a vfork, a pidfd, and nothing of ours inherited. */
 #ifndef WBI_SPAWN_H
 #define WBI_SPAWN_H
 
@@ -12,7 +12,7 @@ struct wbi_spawn {
 	const char *path;     /* absolute, or a name looked up in PATH when search is set */
 	char *const *argv;    /* NULL-terminated */
 	char *const *envp;    /* NULL: the daemon's own */
-	bool search;          /* posix_spawnp */
+	bool search;          /* as execvp(3) */
 	int stdio[3];         /* become 0, 1, 2; each open and >= 0, in any order, even equal */
 	const char *folder;   /* where it starts; NULL: where we are */
 	const char *terminal; /* a pseudo-terminal's path: becomes 0, 1, 2 and the controlling
@@ -20,7 +20,7 @@ struct wbi_spawn {
 	unsigned long nofile; /* soft limit of open files in the command; 0: as it is */
 };
 
-/* A child that has not been reaped; pid is 0 and pidfd is -1 once it has been. */
+/* A child that has not been reaped; pid is 0 once it has been, and pidfd -1 once it is closed. */
 struct wbi_process {
 	pid_t pid;
 	int pidfd; /* readable when the process has ended; close-on-exec */
@@ -30,9 +30,13 @@ struct wbi_process {
  * unblocked, no descriptor but 0, 1, 2.
  * Returns WB_OK, or WB_ERR_SYSTEM with the errno of what failed (ENOENT, EACCES, EAGAIN, …; no
  * process is left). Blocks until the child has exec'd. The caller reaps; SIGCHLD must not be
- * ignored, for then the kernel reaps first and the outcome is lost. */
+ * ignored, for then the kernel reaps first and the outcome is lost. Linux 5.4. */
 WB_WARN_UNUSED enum wb_err wbi_spawn(const struct wbi_spawn *spawn, struct wbi_process *ret_process,
 				     struct wb_fault *fault);
+
+/* Looks which signals this process ignores or handles: those are what a command is given back at
+ * their defaults. The first wbi_spawn does it; whoever changes a disposition later calls this. */
+void wbi_spawn_look(void);
 
 struct wbi_process_end {
 	bool signaled;
@@ -43,9 +47,14 @@ struct wbi_process_end {
 	uint64_t memory_bytes; /* the most that any of them held */
 };
 
-/* Reaps an ended process and closes its pidfd. If it is watched, unwatch it first. Does not block.
- * Returns WB_OK; WB_ERR_TIMEOUT if it still runs (nothing changes); WB_ERR_SYSTEM if somebody else
- * has reaped it (the pidfd is closed, the outcome unknown). */
+/* Reaps an ended process; its pidfd is the caller's to close. Does not block. Returns WB_OK;
+ * WB_ERR_TIMEOUT if it still runs (nothing changes); WB_ERR_SYSTEM if somebody else has reaped it
+ * (the outcome is unknown). */
+WB_WARN_UNUSED enum wb_err wbi_process_wait(struct wbi_process *process,
+					    struct wbi_process_end *ret_end,
+					    struct wb_fault *fault);
+
+/* The same, and closes the pidfd unless it still runs. If it is watched, unwatch it first. */
 WB_WARN_UNUSED enum wb_err wbi_process_reap(struct wbi_process *process,
 					    struct wbi_process_end *ret_end,
 					    struct wb_fault *fault);

@@ -1,9 +1,11 @@
 /* Text from elsewhere: the UTF-8 check against every sequence, and escapes that nothing survives.
  */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -174,6 +176,20 @@ static void test_no_control_survives(void **state)
 	}
 }
 
+static void test_number(void **state)
+{
+	static const uint64_t numbers[] = {0, 7, 10, 4294967296, UINT64_MAX};
+	char expected[32], out[WBI_DIGITS_MAX];
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		int bytes = snprintf(expected, sizeof(expected), "%" PRIu64, numbers[i]);
+
+		assert_int_equal(wbi_text_number(numbers[i], out), bytes);
+		assert_string_equal(out, expected);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +200,7 @@ int main(void)
 		cmocka_unit_test(test_a_message_keeps_its_backslashes),
 		cmocka_unit_test(test_every_cut),
 		cmocka_unit_test(test_no_control_survives),
+		cmocka_unit_test(test_number),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

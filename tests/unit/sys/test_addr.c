@@ -84,6 +84,8 @@ static const struct {
 	{"tcp://host/", "only :PORT"},
 	{"tcp://user@host", "only :PORT"},
 	{"tcp://host name", "only :PORT"},
+	{"tls://\xc3\xa9.example", "written in ASCII"},
+	{"tls://caf\xc3\xa9:8080", "written in ASCII"},
 	{"tcp://host:", "0 to 65535"},
 	{"tcp://host:65536", "0 to 65535"},
 	{"tcp://host:99999999999999999999", "0 to 65535"},

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -148,6 +149,27 @@ static void one_who_is_left(void **state)
 	reap_all(&family);
 }
 
+/* With one descriptor left the folder of processes can be read, and nobody be pinned down. */
+static void out_of_descriptors(void **state)
+{
+	struct family family;
+	struct rlimit before, tight;
+	(void)state;
+
+	begin(&family, "tail -f /dev/null & echo on; wait", 1);
+	int next = dup(0);
+	assert_true(next > 0);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	tight = (struct rlimit){(rlim_t)next + 1, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+	unsigned running = wbi_kin_kill(family.leader.pid, NULL);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(running, 2);
+	wait_for_the_last(&family);
+	reap_all(&family);
+}
+
 /* One that forks as fast as it can, each copy ending as another begins. */
 static void one_that_forks_on_and_on(void **state)
 {
@@ -169,11 +191,9 @@ static void one_that_forks_on_and_on(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_alone),
-		cmocka_unit_test(whatever_their_groups),
-		cmocka_unit_test(not_those_who_left),
-		cmocka_unit_test(one_who_is_left),
-		cmocka_unit_test(one_that_forks_on_and_on),
+		cmocka_unit_test(one_alone),          cmocka_unit_test(whatever_their_groups),
+		cmocka_unit_test(not_those_who_left), cmocka_unit_test(one_who_is_left),
+		cmocka_unit_test(out_of_descriptors), cmocka_unit_test(one_that_forks_on_and_on),
 	};
 
 	signal(SIGCHLD, SIG_DFL);

@@ -120,6 +120,96 @@ static void half_closed_is_still_somebody(void **state)
 	wbi_peer_finder_free(finder);
 }
 
+/* Sends until neither side has room, so that what it says next waits behind that. */
+static void fill(int fd)
+{
+	static const char zeros[65536];
+
+	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	while (send(fd, zeros, sizeof(zeros), MSG_NOSIGNAL) > 0)
+		;
+}
+
+static unsigned state_of(int fd)
+{
+	struct tcp_info info;
+	socklen_t bytes = sizeof(info);
+
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &bytes), 0);
+	return info.tcpi_state;
+}
+
+/* Its end was heard, and it may still be waiting for a reply. */
+static void half_closed_and_acknowledged(void **state)
+{
+	struct wbi_peer_finder *finder = finder_new();
+	uint64_t until_ms = wbi_clock_ms() + 20000;
+	struct pair pair;
+	int on = 1;
+	(void)state;
+
+	pair_open(&pair, "127.0.0.1");
+	assert_int_equal(shutdown(pair.client, SHUT_WR), 0);
+	while (state_of(pair.client) != TCP_FIN_WAIT2) {
+		setsockopt(pair.server, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+		assert_true(wbi_clock_ms() < until_ms);
+	}
+	assert_uid(finder, pair.server, geteuid());
+	pair_close(&pair);
+	wbi_peer_finder_free(finder);
+}
+
+/* Its end has not got through yet. */
+static void half_closed_behind_a_full_buffer(void **state)
+{
+	struct wbi_peer_finder *finder = finder_new();
+	struct pair pair;
+	(void)state;
+
+	pair_open(&pair, "127.0.0.1");
+	fill(pair.client);
+	assert_int_equal(shutdown(pair.client, SHUT_WR), 0);
+	assert_int_equal(state_of(pair.client), TCP_FIN_WAIT1);
+	assert_uid(finder, pair.server, geteuid());
+	pair_close(&pair);
+	wbi_peer_finder_free(finder);
+}
+
+/* Both directions are closed, while its owner still holds it: that is no connection any more. */
+static void fully_closed_but_held(void **state)
+{
+	struct wbi_peer_finder *finder = finder_new();
+	struct pair pair;
+	(void)state;
+
+	pair_open(&pair, "127.0.0.1");
+	fill(pair.client);
+	assert_int_equal(shutdown(pair.server, SHUT_WR), 0);
+	assert_int_equal(shutdown(pair.client, SHUT_WR), 0);
+	assert_int_equal(state_of(pair.client), TCP_LAST_ACK);
+	assert_refused(finder, pair.server, "not connected");
+	pair_close(&pair);
+	wbi_peer_finder_free(finder);
+}
+
+/* Everything that was sent waits to be read, and nobody is there any more: also our own uid. */
+static void closed_with_words_left(void **state)
+{
+	struct wbi_peer_finder *finder = finder_new();
+	struct pair pair;
+	char word[8];
+	(void)state;
+
+	pair_open(&pair, "127.0.0.1");
+	assert_int_equal(send(pair.client, "id", 2, 0), 2);
+	close(pair.client);
+	assert_refused(finder, pair.server, "no owner any more");
+	assert_int_equal(read(pair.server, word, sizeof(word)), 2);
+	pair.client = -1;
+	pair_close(&pair);
+	wbi_peer_finder_free(finder);
+}
+
 static void second_uid_is_seen(void **state)
 {
 	(void)state;
@@ -422,6 +512,10 @@ int main(void)
 		cmocka_unit_test(own_uid_ipv6),
 		cmocka_unit_test(own_uid_mapped),
 		cmocka_unit_test(half_closed_is_still_somebody),
+		cmocka_unit_test(half_closed_and_acknowledged),
+		cmocka_unit_test(half_closed_behind_a_full_buffer),
+		cmocka_unit_test(fully_closed_but_held),
+		cmocka_unit_test(closed_with_words_left),
 		cmocka_unit_test(second_uid_is_seen),
 		cmocka_unit_test(the_opener_counts),
 		cmocka_unit_test(sent_and_closed_at_once),

@@ -191,6 +191,7 @@ static void signals_are_fresh(void **state)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGRTMIN + 3, SIG_IGN);
+	wbi_spawn_look();
 	pthread_sigmask(SIG_BLOCK, &all, &before);
 	assert_output("grep -E 'Sig(Blk|Ign):' /proc/self/status | tr '\\t\\n' '  '",
 		      "SigBlk: 0000000000000000 SigIgn: 0000000000000000 ");
@@ -198,6 +199,7 @@ static void signals_are_fresh(void **state)
 	signal(SIGPIPE, SIG_DFL);
 	signal(SIGHUP, SIG_DFL);
 	signal(SIGRTMIN + 3, SIG_DFL);
+	wbi_spawn_look();
 }
 
 /* Some are close-on-exec, one is not: a library's, or from whoever started us. */
@@ -218,8 +220,6 @@ static void soft_limit_of_files(void **state)
 {
 	struct rlimit limit;
 	char out[OUTPUT_MAX], expected[64];
-	char line[] = "i=0; while [ $(ulimit -Sn) != 64 ] && [ $i -lt 5000 ]; do i=$((i+1)); done;"
-		      "ulimit -Sn; ulimit -Hn";
 	(void)state;
 
 	getrlimit(RLIMIT_NOFILE, &limit);
@@ -227,7 +227,7 @@ static void soft_limit_of_files(void **state)
 		snprintf(expected, sizeof(expected), "64\nunlimited");
 	else
 		snprintf(expected, sizeof(expected), "64\n%lu", (unsigned long)limit.rlim_max);
-	run(line, 64, out);
+	run("ulimit -Sn; ulimit -Hn", 64, out);
 	assert_string_equal(out, expected);
 	struct rlimit after;
 	getrlimit(RLIMIT_NOFILE, &after);
@@ -326,6 +326,29 @@ static void running_is_not_reaped(void **state)
 	assert_no_children();
 }
 
+/* The pidfd stays, for whoever has a better moment to close it. */
+static void waiting_leaves_the_pidfd(void **state)
+{
+	struct wbi_process process;
+	struct wbi_process_end end;
+	int writer;
+	(void)state;
+
+	spawn_cat(&process, &writer, "read x; exit 3");
+	assert_int_equal(wbi_process_wait(&process, &end, NULL), WB_ERR_TIMEOUT);
+	assert_true(process.pid > 0);
+	assert_int_equal(write(writer, "\n", 1), 1);
+	struct pollfd ended = {.fd = process.pidfd, .events = POLLIN};
+	assert_int_equal(poll(&ended, 1, DEADLINE_MS), 1);
+	assert_int_equal(wbi_process_wait(&process, &end, NULL), WB_OK);
+	assert_int_equal(end.code, 3);
+	assert_int_equal(process.pid, 0);
+	assert_true(fcntl(process.pidfd, F_GETFD) >= 0);
+	close(process.pidfd);
+	close(writer);
+	assert_no_children();
+}
+
 static void burying(void **state)
 {
 	struct wbi_process process;
@@ -342,7 +365,7 @@ static void burying(void **state)
 	assert_int_equal(count_fds(), before);
 }
 
-/* No place for the pidfd: found out before the command runs, which therefore never does. */
+/* No place for the pidfd: then the command never runs. */
 static void out_of_descriptors(void **state)
 {
 	char name[] = "/tmp/waybill-spawn-XXXXXX", line[128];
@@ -414,6 +437,7 @@ int main(void)
 		cmocka_unit_test(soft_limit_of_files),
 		cmocka_unit_test(stdio_in_any_order),
 		cmocka_unit_test(running_is_not_reaped),
+		cmocka_unit_test(waiting_leaves_the_pidfd),
 		cmocka_unit_test(burying),
 		cmocka_unit_test(out_of_descriptors),
 		cmocka_unit_test(stolen_outcome),
