@@ -53,6 +53,7 @@ struct wb_header {
 	const char *text;
 	uint32_t text_bytes;
 	uint16_t member_count;
+	uint32_t key_letters; /* bit i: a key may begin with a byte that is i modulo 32 */
 	struct wb_header_member members[WB_HEADER_MEMBERS_MAX];
 };
 

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wire/digest_wide.h"
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -103,10 +105,14 @@ void wb_digest_free(struct wb_digest *digest)
 
 void wb_digest_update(struct wb_digest *digest, const void *data, size_t bytes)
 {
+	wbi_digest_update_fn *wide = digest->xxh ? wbi_digest_wide() : NULL;
+
 	assert(!digest->ended);
 	if (!bytes)
 		return;
-	if (digest->xxh) {
+	if (wide) {
+		wide(digest->xxh, data, bytes);
+	} else if (digest->xxh) {
 		XXH3_128bits_update(digest->xxh, data, bytes);
 	} else {
 		int done = EVP_DigestUpdate(digest->crypto, data, bytes);

@@ -16,24 +16,32 @@ static bool holds_escape(const char *raw, size_t bytes)
 }
 
 static bool key_is(const struct wb_header *header, const struct wb_header_member *member,
-		   const char *name, size_t name_bytes)
+		   const char *name)
 {
 	const char *key = header->text + member->key_offset;
+	size_t at = 0;
 
 	if (member->key_escaped)
-		return wbi_json_text_equal(key, member->key_bytes, name, name_bytes);
-	return member->key_bytes == name_bytes && !memcmp(key, name, name_bytes);
+		return wbi_json_text_equal(key, member->key_bytes, name, strlen(name));
+	while (at < member->key_bytes && name[at] && key[at] == name[at])
+		at++;
+	return at == member->key_bytes && !name[at];
 }
 
 static const struct wb_json_value *find_within(const struct wb_header *header, uint32_t parent,
 					       const char *name)
 {
-	size_t name_bytes = strlen(name);
-
+	/* Most of what is looked for and is not there needs no look at the members. */
+	if (!(header->key_letters >> (name[0] & 31) & 1))
+		return NULL;
 	for (unsigned i = 0; i < header->member_count; i++) {
 		const struct wb_header_member *member = &header->members[i];
+		char first = header->text[member->key_offset];
 
-		if (member->parent == parent && key_is(header, member, name, name_bytes))
+		/* Most differ in their first byte; an empty key has its quote there. */
+		if (first != name[0] && !member->key_escaped && name[0])
+			continue;
+		if (member->parent == parent && key_is(header, member, name))
 			return &member->value;
 	}
 	return NULL;

@@ -221,6 +221,24 @@ static bool is_duplicate(const struct wb_header *header, const struct wb_header_
 	return false;
 }
 
+/* What a key may begin with once its escapes are undone, as bits of key_letters. */
+static uint32_t letters_of(const struct wb_header *header, const struct wb_header_member *member)
+{
+	if (member->key_escaped)
+		return UINT32_MAX;
+	return member->key_bytes ? UINT32_C(1) << (header->text[member->key_offset] & 31) : 1;
+}
+
+/* Notes them. Returns whether another key may be the same. */
+static bool note_letters(struct wb_header *header, const struct wb_header_member *member)
+{
+	uint32_t letters = letters_of(header, member);
+	bool known = header->key_letters & letters;
+
+	header->key_letters |= letters;
+	return known;
+}
+
 /* `at`: where a key begins. Returns the place behind it, and the member that it begins. */
 static const char *read_key(struct reader *reader, const char *at, uint16_t parent,
 			    struct wb_header_member **ret_member)
@@ -242,7 +260,7 @@ static const char *read_key(struct reader *reader, const char *at, uint16_t pare
 	member->key_escaped = escaped;
 	member->parent = parent;
 	reader->member = header->member_count++;
-	if (is_duplicate(header, member))
+	if (note_letters(header, member) && is_duplicate(header, member))
 		return fail(reader, WB_ERR_MALFORMED, key, "the same key twice");
 	*ret_member = member;
 	return end + 1;
@@ -383,5 +401,6 @@ enum wb_err wb_header_parse(struct wb_header *ret_header, const void *text, size
 	ret_header->text = text;
 	ret_header->text_bytes = (uint32_t)bytes;
 	ret_header->member_count = 0;
+	ret_header->key_letters = 0;
 	return read_text(&reader) ? WB_OK : report(&reader, fault);
 }

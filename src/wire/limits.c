@@ -15,4 +15,7 @@ const struct wb_limits wb_limits_default = {
 	.jobs = 4096,
 	.hold_ms = 60 * 1000,
 	.hold_max_ms = 7 * 24 * 3600 * 1000,
+	.transfers = 64,
+	.put_bytes = UINT64_MAX,
+	.put_files = UINT64_MAX,
 };

@@ -4,11 +4,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "waybill/digest.h"
+#include "wire/digest_wide.h"
 
 /* RFC 1321, FIPS 180-2, and what xxh128sum prints. */
 static const struct {
@@ -82,6 +87,63 @@ static void test_any_split_and_reset(void **state)
 			wb_digest_update(digest, data + i, 1);
 		wb_digest_hex(digest, hex);
 		assert_string_equal(hex, whole);
+		wb_digest_free(digest);
+	}
+}
+
+static uint8_t wide_data[70000];
+static const size_t wide_sizes[] = {1,    16,   240,  241,  256,   257,
+				    1023, 1024, 1025, 4096, 65536, 69900};
+
+/* As wb_digest_update does it, in two pieces, from wherever in memory. */
+static void check_width(wbi_digest_update_fn *update, const uint8_t *data, size_t bytes)
+{
+	XXH128_hash_t expected = XXH3_128bits(data, bytes), hash;
+	XXH3_state_t *state = XXH3_createState();
+
+	XXH3_128bits_reset(state);
+	update(state, data, bytes / 3);
+	update(state, data + bytes / 3, bytes - bytes / 3);
+	hash = XXH3_128bits_digest(state);
+	assert_true(XXH128_isEqual(hash, expected));
+	XXH3_freeState(state);
+}
+
+/* However wide the processor's registers are that do it: as the library says, compiled here for
+ * those that every processor has. */
+static void test_wide_is_as_narrow(void **state)
+{
+	wbi_digest_update_fn *const updates[] = {wbi_digest_avx2(), wbi_digest_avx512()};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wide_data); i++)
+		wide_data[i] = (uint8_t)(i * i >> 5);
+	for (size_t width = 0; width < sizeof(updates) / sizeof(updates[0]); width++) {
+		if (!updates[width]) {
+			print_message("width %zu: not on this processor\n", width);
+			continue;
+		}
+		for (size_t i = 0; i < sizeof(wide_sizes) / sizeof(wide_sizes[0]); i++) {
+			for (size_t at = 0; at < 70; at++)
+				check_width(updates[width], wide_data + at, wide_sizes[i]);
+		}
+	}
+}
+
+/* Whichever of them was chosen. */
+static void test_as_the_library_says(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(wide_sizes) / sizeof(wide_sizes[0]); i++) {
+		struct wb_digest *digest = begin(WB_DIGEST_XXH128);
+		XXH128_hash_t expected = XXH3_128bits(wide_data + 3, wide_sizes[i]);
+		char hex[WB_DIGEST_HEX_MAX], wanted[WB_DIGEST_HEX_MAX];
+
+		snprintf(wanted, sizeof(wanted), "%016llx%016llx",
+			 (unsigned long long)expected.high64, (unsigned long long)expected.low64);
+		wb_digest_update(digest, wide_data + 3, wide_sizes[i]);
+		wb_digest_hex(digest, hex);
+		assert_string_equal(hex, wanted);
 		wb_digest_free(digest);
 	}
 }
@@ -176,6 +238,8 @@ int main(void)
 		cmocka_unit_test(test_threads_begin_at_once),
 		cmocka_unit_test(test_known_answers),
 		cmocka_unit_test(test_any_split_and_reset),
+		cmocka_unit_test(test_wide_is_as_narrow),
+		cmocka_unit_test(test_as_the_library_says),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_is_hex),
 	};

@@ -213,6 +213,31 @@ static void test_find(void **state)
 	assert_null(wb_json_find(&header, wb_header_find(&header, "a"), "x"));
 }
 
+static void test_find_the_empty_name(void **state)
+{
+	struct wb_header header;
+
+	(void)state;
+	parse(&header, "{\"a\":1,\"\":2}");
+	assert_non_null(wb_header_find(&header, ""));
+	parse(&header, "{\"a\":1,\"`\":2}");
+	assert_null(wb_header_find(&header, ""));
+}
+
+/* What it begins with is not what is written, whatever came before. */
+static void test_find_an_escaped_name(void **state)
+{
+	struct wb_header header;
+	struct wb_fault fault;
+
+	(void)state;
+	parse(&header, "{\"x\":1,\"\\u0063rit\":2}");
+	assert_non_null(wb_header_find(&header, "crit"));
+	assert_int_equal(wb_header_parse(&header, "{\"x\":1,\"\\u0063\":2,\"c\":3}", 24, &fault),
+			 WB_ERR_MALFORMED);
+	assert_string_equal(fault.field, "c");
+}
+
 /* Old peers spell it their own way; a caller finds either. */
 static void test_old_peer(void **state)
 {
@@ -311,6 +336,8 @@ int main(void)
 		cmocka_unit_test(test_text_refused),
 		cmocka_unit_test(test_text_is),
 		cmocka_unit_test(test_find),
+		cmocka_unit_test(test_find_the_empty_name),
+		cmocka_unit_test(test_find_an_escaped_name),
 		cmocka_unit_test(test_old_peer),
 		cmocka_unit_test(test_walk_array),
 		cmocka_unit_test(test_walk_object),
