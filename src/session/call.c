@@ -94,26 +94,31 @@ static unsigned count_bits(uint16_t mask)
 	return count;
 }
 
-static void init_streams(struct wbi_call *call, uint16_t up, uint16_t down)
+static void init_streams(struct wbi_call *call, const struct wbi_masks *masks)
 {
 	bool client = is_client(call);
 	unsigned i = 0;
 
 	for (unsigned n = 0; n <= WBI_STREAM_NUMBER_MAX; n++) {
-		if ((up | down) >> n & 1)
-			wbi_stream_init(&call->streams[i++], call, n, (up >> n & 1) == client);
+		if (!((masks->up | masks->down) >> n & 1))
+			continue;
+		wbi_stream_init(&call->streams[i], call, n, (masks->up >> n & 1) == client);
+		call->streams[i++].undigested = masks->undigested >> n & 1;
 	}
 }
 
-enum wb_err wbi_call_new(struct wbi_session *session, uint64_t id, uint16_t up, uint16_t down,
+enum wb_err wbi_call_new(struct wbi_session *session, uint64_t id, const struct wbi_masks *masks,
 			 struct wbi_call **ret_call, struct wb_fault *fault)
 {
-	unsigned count = count_bits(up) + count_bits(down);
+	unsigned count = count_bits(masks->up) + count_bits(masks->down);
 	struct wbi_call *call;
 
-	if (up & down)
+	if (masks->up & masks->down)
 		return wb_fault_set(fault, WB_ERR_ARGUMENT, "down", 0,
 				    "open: a stream goes one way only");
+	if (masks->undigested & ~(masks->up | masks->down))
+		return wb_fault_set(fault, WB_ERR_ARGUMENT, "undigested", 0,
+				    "open: the call has no such stream");
 	if (count > session->config.limits.streams)
 		return wb_fault_set(fault, WB_ERR_LIMIT, "down", 0, "open: more than %u streams",
 				    session->config.limits.streams);
@@ -130,7 +135,7 @@ enum wb_err wbi_call_new(struct wbi_session *session, uint64_t id, uint16_t up, 
 	wbi_list_init(&call->notice_node);
 	wbi_list_append(&session->calls, &call->node);
 	session->call_count++;
-	init_streams(call, up, down);
+	init_streams(call, masks);
 	*ret_call = call;
 	return WB_OK;
 }
@@ -278,6 +283,7 @@ static enum wb_err keep_parcel(struct wbi_call *call, const uint8_t *head, size_
 enum wb_err wbi_call_open(struct wbi_session *session, const struct wbi_open *open,
 			  struct wbi_call **ret_call, struct wb_fault *fault)
 {
+	const struct wbi_masks masks = {open->up, open->down, open->undigested};
 	uint8_t head[WBI_PARCEL_HEAD_MAX];
 	struct wbi_call *call;
 	size_t head_bytes;
@@ -285,7 +291,7 @@ enum wb_err wbi_call_open(struct wbi_session *session, const struct wbi_open *op
 
 	if (err)
 		return err;
-	err = wbi_call_new(session, session->highest_id + 1, open->up, open->down, &call, fault);
+	err = wbi_call_new(session, session->highest_id + 1, &masks, &call, fault);
 	if (err)
 		return err;
 	memcpy(call->service, open->service, strlen(open->service) + 1);

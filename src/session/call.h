@@ -71,8 +71,8 @@ struct wbi_exit {
 /* What the client knows in the end. Success needs exit.outcome == EXITED and `complete`. */
 struct wbi_result {
 	struct wbi_exit exit;
-	bool complete; /* each output stream ended with the right count and digest, or we reset it
-			*/
+	bool complete; /* each output stream ended with the right count and digest (where it has
+			* one), or we reset it */
 	char missing[WBI_MISSING_MAX]; /* where not complete: "stream 1: no eof" */
 };
 
@@ -135,9 +135,13 @@ struct wbi_open {
 	const char *service;           /* 1 … WBI_SERVICE_MAX - 1 bytes */
 	const char *key;               /* NULL: none */
 	uint16_t up, down;             /* bit n: stream n, client to server; server to client */
+	uint16_t undigested;           /* of these, those whose content has digests of its own: the
+					* engine only counts their bytes */
 	struct wbi_slice payload;      /* copied */
-	wbi_put_fields_fn *put_fields; /* NULL: none */
+	wbi_put_fields_fn *put_fields; /* NULL: none; must not write `crit` */
 	void *context;
+	const char *const *crit; /* the fields that the server must understand; NULL-terminated;
+				  * NULL: none */
 };
 
 /* Client: asks for a call; connected or not, `open` is written as soon as it can be.

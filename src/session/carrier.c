@@ -231,8 +231,8 @@ static void measure(struct wbi_carrier *carrier, struct wbi_stream *stream, size
 {
 	struct wbi_session *session = carrier->session;
 
-	if (carrier->ping_out || carrier->now_ms < carrier->measure_after_ms ||
-	    !wbi_stream_wants_measure(stream))
+	if (carrier->ping_out || carrier->measuring ||
+	    !wbi_stream_wants_measure(stream, carrier->now_ms))
 		return;
 	for (struct wbi_list *node = session->calls.next; node != &session->calls;
 	     node = node->next) {
@@ -245,7 +245,25 @@ static void measure(struct wbi_carrier *carrier, struct wbi_stream *stream, size
 	stream->mark -= bytes;
 	carrier->ping_n++;
 	carrier->ping_out = carrier->measuring = true;
+	carrier->measure_ms = carrier->now_ms;
 	carrier->due |= WBI_DUE_PING;
+}
+
+/* A round trip is over: what came meanwhile says how large windows should be. One shorter than a
+ * tick of the clock counts as a tick: on the same machine it is not the way that takes time, but
+ * each process waiting for its turn. */
+static void measured(struct wbi_carrier *carrier)
+{
+	for (struct wbi_list *node = carrier->session->calls.next; node != &carrier->session->calls;
+	     node = node->next) {
+		struct wbi_call *call = WBI_CALL_OF(node);
+
+		for (unsigned i = 0; wbi_call_hears(call) && i < call->stream_count; i++) {
+			if (!call->streams[i].sends)
+				wbi_stream_grow(&call->streams[i], carrier->now_ms);
+		}
+	}
+	carrier->measuring = carrier->answered = false;
 }
 
 static enum wb_err take_stream_data(struct wbi_carrier *carrier, struct wbi_slice data,
@@ -376,6 +394,8 @@ enum wbi_event_kind wbi_carrier_read(struct wbi_carrier *carrier, const void *in
 		if (ret_event->kind)
 			break;
 	}
+	if (carrier->answered && now_ms > carrier->measure_ms && carrier->session)
+		measured(carrier);
 	if (carrier->state >= WBI_CARRIER_CLOSING)
 		consumed = bytes;
 	carrier->left_bytes = bytes - consumed;

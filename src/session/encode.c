@@ -1,7 +1,7 @@
 /* The parcels, as they are written. */
-#include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "session/engine.h"
 
 /* A head under way in the output. */
@@ -204,7 +204,7 @@ static void put_usage(struct wb_header_writer *writer, const struct wbi_exit *ex
 static void put_exit(struct wb_header_writer *writer, const struct wbi_call *call)
 {
 	const struct wbi_exit *exit = &call->result.exit;
-	char name[4];
+	char name[WBI_DIGITS_MAX];
 
 	wb_header_put_string(writer, "outcome", wbi_outcome_name(exit->outcome));
 	if (exit->has_code || exit->outcome == WBI_OUTCOME_EXITED)
@@ -223,7 +223,7 @@ static void put_exit(struct wb_header_writer *writer, const struct wbi_call *cal
 
 		if (!stream->sends)
 			continue;
-		snprintf(name, sizeof(name), "%u", stream->number);
+		wbi_text_number(stream->number, name);
 		wb_header_put_integer(writer, name, stream->offset);
 	}
 	wb_header_close_object(writer);
@@ -336,6 +336,7 @@ enum wb_err wbi_encode_stream(struct wbi_carrier *carrier, const struct wbi_stre
 enum wb_err wbi_encode_data(struct wbi_carrier *carrier, const struct wbi_stream *stream,
 			    size_t bytes)
 {
+	const struct wbi_source *source = stream->source;
 	struct head head;
 	enum wb_err err = begin_stream(&head, carrier, "data", stream);
 
@@ -343,6 +344,8 @@ enum wb_err wbi_encode_data(struct wbi_carrier *carrier, const struct wbi_stream
 		return err;
 	wb_header_put_integer(&head.writer, "offset", stream->offset);
 	wb_header_put_integer(&head.writer, "total_size", bytes);
+	if (source->full && stream->offset + bytes == source->end)
+		wb_header_put_bool(&head.writer, "full", true);
 	return end(&head);
 }
 
@@ -355,6 +358,21 @@ static void put_numbers(struct wb_header_writer *writer, const char *name, uint1
 		if (mask >> n & 1)
 			wb_header_put_integer(writer, NULL, n);
 	}
+	wb_header_close_array(writer);
+}
+
+/* What the server must understand, or refuse. */
+static void put_critical(struct wb_header_writer *writer, const struct wbi_open *open)
+{
+	const char *const *names = open->crit;
+
+	if (!open->undigested && !(names && *names))
+		return;
+	wb_header_open_array(writer, "crit");
+	if (open->undigested)
+		wb_header_put_string(writer, NULL, "undigested");
+	for (; names && *names; names++)
+		wb_header_put_string(writer, NULL, *names);
 	wb_header_close_array(writer);
 }
 
@@ -384,12 +402,35 @@ enum wb_err wbi_encode_open(const struct wbi_call *call, const struct wbi_open *
 		wb_header_put_string(&writer, "key", open->key);
 	put_numbers(&writer, "up", open->up);
 	put_numbers(&writer, "down", open->down);
+	put_numbers(&writer, "undigested", open->undigested);
 	put_window(&writer, call);
 	if (open->put_fields)
 		open->put_fields(&writer, open->context);
+	put_critical(&writer, open);
 	if (open->payload.bytes)
 		wb_header_put_integer(&writer, "total_size", open->payload.bytes);
 	return wb_parcel_writer_finish(&writer, out, ret_bytes, fault);
+}
+
+/* Where streams to the peer begin, those that do not at 0. */
+static void put_from(struct wb_header_writer *writer, const struct wbi_call *call)
+{
+	char name[WBI_DIGITS_MAX];
+	bool any = false;
+
+	for (unsigned i = 0; i < call->stream_count; i++) {
+		const struct wbi_stream *stream = &call->streams[i];
+
+		if (!stream->sends || !stream->from)
+			continue;
+		if (!any)
+			wb_header_open_object(writer, "from");
+		any = true;
+		wbi_text_number(stream->number, name);
+		wb_header_put_integer(writer, name, stream->from);
+	}
+	if (any)
+		wb_header_close_object(writer);
 }
 
 enum wb_err wbi_encode_opened(const struct wbi_call *call, wbi_put_fields_fn *put_fields,
@@ -397,19 +438,11 @@ enum wb_err wbi_encode_opened(const struct wbi_call *call, wbi_put_fields_fn *pu
 			      struct wb_fault *fault)
 {
 	struct wb_header_writer writer;
-	char name[4];
 
 	wb_parcel_writer_init(&writer, out, WBI_PARCEL_HEAD_MAX);
 	wb_header_put_string(&writer, "op", "opened");
 	wb_header_put_integer(&writer, "id", call->id);
-	wb_header_open_object(&writer, "from");
-	for (unsigned i = 0; i < call->stream_count; i++) {
-		if (!call->streams[i].sends || !call->streams[i].from)
-			continue;
-		snprintf(name, sizeof(name), "%u", call->streams[i].number);
-		wb_header_put_integer(&writer, name, call->streams[i].from);
-	}
-	wb_header_close_object(&writer);
+	put_from(&writer, call);
 	put_window(&writer, call);
 	if (put_fields)
 		put_fields(&writer, context);

@@ -35,6 +35,7 @@ enum {
 	WBI_HEADS_BYTES = 8192, /* staged heads; each but `open` and `opened` fits in half of it */
 	WBI_HEAD_ROOM_MIN = 4096,
 	WBI_PARCEL_HEAD_MAX = WB_LENGTH_BYTES + WB_HEADER_BYTES_MAX,
+	WBI_CREDIT_BYTES = 524288, /* a credit that says so much is not too small for any window */
 	WBI_MEASURE_PAUSE_MS = 1000, /* after a measurement that changed nothing */
 };
 
@@ -87,7 +88,9 @@ struct wbi_carrier {
 	uint64_t ping_n;
 	bool ping_out;  /* not answered yet */
 	bool measuring; /* by that ping */
-	bool quiet;     /* `suspend` was written */
+	bool answered;  /* measuring: the round trip is over, but it took less than a tick so far */
+	uint64_t measure_ms; /* measuring: since when */
+	bool quiet;          /* `suspend` was written */
 	char unsupported[WBI_CODE_MAX];
 	uint64_t have_id;     /* the haves before this call and stream were written */
 	unsigned have_stream; /* 0: the call itself; else index + 1 */
@@ -97,7 +100,6 @@ struct wbi_carrier {
 	uint64_t heard_ms;
 	uint64_t head_ms;    /* since when a head is incomplete; WBI_NEVER_MS: none is */
 	uint64_t closing_ms; /* since when closing */
-	uint64_t measure_after_ms;
 
 	/* how it ends */
 	struct wbi_hello hello;
@@ -126,6 +128,9 @@ void wbi_output_truncate(struct wbi_carrier *carrier);
 /* Copies what is staged of a parcel, or of a source, that is about to go. */
 void wbi_output_unborrow_parcel(struct wbi_carrier *carrier, const struct wbi_call *call);
 void wbi_output_unborrow_stream(struct wbi_carrier *carrier, const struct wbi_stream *stream);
+/* All of the stream below this was written; what is staged beyond it still borrows from its source.
+ */
+uint64_t wbi_output_written(const struct wbi_carrier *carrier, const struct wbi_stream *stream);
 /* Room for one more head, WBI_HEAD_ROOM_MIN bytes or more. WB_ERR_LIMIT: not before some were
  * written. */
 WB_WARN_UNUSED enum wb_err wbi_output_head_room(struct wbi_output *output, uint8_t **ret_room,
@@ -190,8 +195,12 @@ WB_WARN_UNUSED enum wb_err wbi_op_find(struct wbi_carrier *carrier, const struct
 				       struct wb_fault *fault);
 
 /* call.c */
-WB_WARN_UNUSED enum wb_err wbi_call_new(struct wbi_session *session, uint64_t id, uint16_t up,
-					uint16_t down, struct wbi_call **ret_call,
+/* Numbers of streams as bits; as in struct wbi_open. */
+struct wbi_masks {
+	uint16_t up, down, undigested;
+};
+WB_WARN_UNUSED enum wb_err wbi_call_new(struct wbi_session *session, uint64_t id,
+					const struct wbi_masks *masks, struct wbi_call **ret_call,
 					struct wb_fault *fault);
 void wbi_call_free(struct wbi_call *call);
 void wbi_call_set_state(struct wbi_call *call, enum wbi_call_state state);
@@ -221,9 +230,11 @@ void wbi_stream_finish_digest(struct wbi_stream *stream);
 void wbi_stream_acknowledge(struct wbi_stream *stream, uint64_t offset);
 uint64_t wbi_stream_target(const struct wbi_stream *stream); /* what a credit now would say */
 void wbi_stream_credited(struct wbi_stream *stream);         /* it was written */
+/* One that is due: whether the sender can go on for a good while without it. */
+bool wbi_stream_credit_can_wait(const struct wbi_stream *stream);
 void wbi_stream_give_back(struct wbi_stream *stream);
-bool wbi_stream_wants_measure(const struct wbi_stream *stream);
-bool wbi_stream_grow(struct wbi_stream *stream); /* after a measurement; whether it grew */
+bool wbi_stream_wants_measure(const struct wbi_stream *stream, uint64_t now_ms);
+void wbi_stream_grow(struct wbi_stream *stream, uint64_t now_ms); /* after a measurement */
 
 /* session.c */
 struct wbi_call *wbi_session_find(struct wbi_session *session, uint64_t id);

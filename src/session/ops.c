@@ -18,11 +18,12 @@ enum {
 };
 
 static const struct wbi_op ops[] = {
-	{"data", BOTH, LIVE, WBI_PAYLOAD_CHUNK, wbi_receive_data, FIELDS("id", "stream", "offset")},
+	{"data", BOTH, LIVE, WBI_PAYLOAD_CHUNK, wbi_receive_data,
+	 FIELDS("id", "stream", "offset", "full")},
 	{"credit", BOTH, LIVE, WBI_PAYLOAD_NONE, wbi_receive_credit,
 	 FIELDS("id", "stream", "offset", "limit")},
 	{"open", CLIENT, LIVE, WBI_PAYLOAD_OPEN, wbi_receive_open,
-	 FIELDS("id", "service", "key", "up", "down", "window")},
+	 FIELDS("id", "service", "key", "up", "down", "undigested", "window")},
 	{"opened", SERVER, LIVE, WBI_PAYLOAD_NONE, wbi_receive_opened,
 	 FIELDS("id", "from", "window")},
 	{"eof", BOTH, LIVE, WBI_PAYLOAD_NONE, wbi_receive_eof,

@@ -109,6 +109,19 @@ void wbi_output_unborrow_stream(struct wbi_carrier *carrier, const struct wbi_st
 	}
 }
 
+uint64_t wbi_output_written(const struct wbi_carrier *carrier, const struct wbi_stream *stream)
+{
+	const struct wbi_output *output = &carrier->output;
+
+	for (unsigned i = 0; i < output->count; i++) {
+		const struct wbi_part *part = &output->parts[(output->first + i) % WBI_PARTS_MAX];
+
+		if (part->stream == stream)
+			return part->at;
+	}
+	return stream->offset;
+}
+
 static void drop_last(struct wbi_output *output)
 {
 	struct wbi_part *part = part_at(output, --output->count);

@@ -235,6 +235,7 @@ enum wb_err wbi_receive_welcome(struct wbi_carrier *carrier, const struct wb_hea
 	}
 	event->kind = WBI_EVENT_WELCOME;
 	event->header = header;
+	event->resumed = same;
 	return WB_OK;
 }
 
@@ -335,24 +336,6 @@ enum wb_err wbi_receive_ping(struct wbi_carrier *carrier, const struct wb_header
 	return WB_OK;
 }
 
-/* A round trip is over: what came meanwhile says how large windows should be. */
-static void measured(struct wbi_carrier *carrier)
-{
-	bool grew = false;
-
-	for (struct wbi_list *node = carrier->session->calls.next; node != &carrier->session->calls;
-	     node = node->next) {
-		struct wbi_call *call = WBI_CALL_OF(node);
-
-		for (unsigned i = 0; wbi_call_hears(call) && i < call->stream_count; i++) {
-			if (!call->streams[i].sends)
-				grew |= wbi_stream_grow(&call->streams[i]);
-		}
-	}
-	carrier->measuring = false;
-	carrier->measure_after_ms = grew ? 0 : carrier->now_ms + WBI_MEASURE_PAUSE_MS;
-}
-
 enum wb_err wbi_receive_pong(struct wbi_carrier *carrier, const struct wb_header *header,
 			     struct wbi_event *event, struct wb_fault *fault)
 {
@@ -363,8 +346,7 @@ enum wb_err wbi_receive_pong(struct wbi_carrier *carrier, const struct wb_header
 	if (err || !carrier->ping_out || n != carrier->ping_n)
 		return err;
 	carrier->ping_out = false;
-	if (carrier->measuring)
-		measured(carrier);
+	carrier->answered = carrier->measuring;
 	return WB_OK;
 }
 

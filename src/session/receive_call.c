@@ -1,9 +1,9 @@
 /* What arrives about calls. Parcels of a call that this side has dropped are passed over: they were
  * on their way when it was. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "session/engine.h"
 
 /* The call that a parcel names; NULL where it is one that is gone, or that hears nothing any more.
@@ -74,7 +74,7 @@ enum wb_err wbi_receive_data(struct wbi_carrier *carrier, const struct wb_header
 {
 	uint64_t bytes = carrier->reader.parcel.payload_bytes, offset;
 	struct wbi_stream *stream;
-	bool hears;
+	bool hears, full = false;
 	enum wb_err err = get_stream(carrier, header, false, &stream, fault);
 
 	(void)event;
@@ -91,6 +91,11 @@ enum wb_err wbi_receive_data(struct wbi_carrier *carrier, const struct wb_header
 		return wb_fault_set(fault, WB_ERR_LIMIT, "offset", 0, "data: beyond its credit");
 	if (stream->state == WBI_STREAM_ENDED && offset + bytes > stream->offset)
 		return wb_fault_set(fault, WB_ERR_MALFORMED, "offset", 0, "data: behind its eof");
+	if (wb_header_find(header, "full"))
+		err = wb_header_get_bool(header, "full", &full, fault);
+	if (err)
+		return err;
+	stream->pressed = full;
 	carrier->in_stream = stream;
 	carrier->in_offset = offset;
 	return WB_OK;
@@ -104,7 +109,7 @@ static enum wb_err check_digest(struct wbi_stream *stream, const struct wb_heade
 
 	wbi_stream_finish_digest(stream);
 	/* Of no bytes there is no digest. */
-	if (stream->offset > stream->from)
+	if (stream->offset > stream->from && !stream->undigested)
 		err = wb_header_get_text(header, "digest", digest, sizeof(digest), NULL, fault);
 	stream->intact = !strcmp(digest, stream->digest_hex);
 	return err;
@@ -156,7 +161,8 @@ enum wb_err wbi_receive_credit(struct wbi_carrier *carrier, const struct wb_head
 		err = wb_header_get_integer(header, "limit", &limit, fault);
 	if (err || !stream || stream->state == WBI_STREAM_RESET)
 		return err;
-	if (offset < stream->acknowledged || offset > stream->offset || limit < offset)
+	if (offset < stream->acknowledged || offset > wbi_output_written(carrier, stream) ||
+	    limit < offset)
 		return wb_fault_set(fault, WB_ERR_MALFORMED, "offset", 0,
 				    "credit: less than before, or more than was sent");
 	if (limit > stream->limit)
@@ -255,7 +261,7 @@ static enum wb_err make_call(struct wbi_session *session, const struct wb_header
 {
 	char service[WBI_SERVICE_MAX], key[WBI_KEY_MAX] = "";
 	uint64_t id, window = 0;
-	uint16_t up, down;
+	struct wbi_masks masks;
 	enum wb_err err = wb_header_get_integer(header, "id", &id, fault);
 
 	if (!err)
@@ -263,13 +269,15 @@ static enum wb_err make_call(struct wbi_session *session, const struct wb_header
 	if (!err && wb_header_find(header, "key"))
 		err = wb_header_get_text(header, "key", key, sizeof(key), NULL, fault);
 	if (!err)
-		err = get_streams(header, "up", &up, fault);
+		err = get_streams(header, "up", &masks.up, fault);
 	if (!err)
-		err = get_streams(header, "down", &down, fault);
+		err = get_streams(header, "down", &masks.down, fault);
+	if (!err)
+		err = get_streams(header, "undigested", &masks.undigested, fault);
 	if (!err && wb_header_find(header, "window"))
 		err = wb_header_get_integer(header, "window", &window, fault);
 	if (!err)
-		err = wbi_call_new(session, id, up, down, ret_call, fault);
+		err = wbi_call_new(session, id, &masks, ret_call, fault);
 	if (err)
 		return err;
 	memcpy((*ret_call)->service, service, sizeof(service));
@@ -312,7 +320,7 @@ static enum wb_err get_from(struct wbi_call *call, const struct wb_header *heade
 			    struct wb_fault *fault)
 {
 	const struct wb_json_value *object = wb_header_find(header, "from");
-	char name[4];
+	char name[WBI_DIGITS_MAX];
 
 	if (object && object->type != WB_JSON_OBJECT)
 		return wb_fault_set(fault, WB_ERR_MALFORMED, "from", 0, "from: not an object");
@@ -322,7 +330,7 @@ static enum wb_err get_from(struct wbi_call *call, const struct wb_header *heade
 		uint64_t from;
 		enum wb_err err;
 
-		snprintf(name, sizeof(name), "%u", stream->number);
+		wbi_text_number(stream->number, name);
 		value = stream->sends ? NULL : wb_json_find(header, object, name);
 		if (!value)
 			continue;

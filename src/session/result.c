@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "session/engine.h"
 
 static const char *const outcome_names[] = {
@@ -97,13 +98,13 @@ static void missing(struct wbi_result *result, unsigned stream, const char *what
 static void check_stream(struct wbi_result *result, const struct wbi_stream *stream,
 			 const struct wb_header *header, const struct wb_json_value *counts)
 {
-	char name[4];
+	char name[WBI_DIGITS_MAX];
 	const struct wb_json_value *value;
 	uint64_t count;
 
 	if (stream->sends || stream->state == WBI_STREAM_RESET)
 		return;
-	snprintf(name, sizeof(name), "%u", stream->number);
+	wbi_text_number(stream->number, name);
 	value = counts ? wb_json_find(header, counts, name) : NULL;
 	if (stream->state != WBI_STREAM_ENDED)
 		missing(result, stream->number, "it has no eof");

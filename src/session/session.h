@@ -146,6 +146,7 @@ struct wbi_event {
 	const struct wbi_hello *hello;
 	const struct wbi_problem *problem;
 	const char *text;
+	bool resumed; /* WELCOME: it is the session that was there before */
 };
 
 const char *wbi_event_name(enum wbi_event_kind kind);
@@ -262,6 +263,12 @@ enum wbi_event_kind wbi_carrier_read(struct wbi_carrier *carrier, const void *in
  * sources until the next call into the engine. Returns how many; 0: nothing to write now. Control
  * goes before data; data goes round the streams. */
 int wbi_carrier_peek(struct wbi_carrier *carrier, struct iovec *parts, int room, uint64_t now_ms);
+
+/* Whether something is due, and all of it can wait a moment for company: `opened` of a call that
+ * the client sends nothing to, `forget`, a `credit` that the sender can go on without for a good
+ * while. Nobody waits for those, and most often what they wait for follows at once: so whoever puts
+ * the next peek off by a few milliseconds saves both sides a system call and a wake-up for each. */
+bool wbi_carrier_can_wait(const struct wbi_carrier *carrier);
 
 /* `bytes` of what the last peek gave were written. */
 void wbi_carrier_ack(struct wbi_carrier *carrier, size_t bytes);

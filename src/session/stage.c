@@ -267,3 +267,48 @@ bool wbi_stage_next(struct wbi_carrier *carrier)
 		return true;
 	return carrier->due & WBI_DUE_BYE && carrier->session && stage_bye(carrier);
 }
+
+/* The client may wait for `opened` with what it has to send; and so may bytes, here. */
+static bool opened_can_wait(const struct wbi_call *call)
+{
+	if (call->state != WBI_CALL_RUNNING)
+		return false;
+	for (unsigned i = 0; i < call->stream_count; i++) {
+		const struct wbi_stream *stream = &call->streams[i];
+
+		if (!stream->sends || (stream->source && stream->source->end > stream->offset))
+			return false;
+	}
+	return true;
+}
+
+static bool call_can_wait(const struct wbi_call *call)
+{
+	if (call->due & ~(unsigned)(WBI_DUE_OPENED | WBI_DUE_FORGET) ||
+	    (call->due & WBI_DUE_OPENED && !opened_can_wait(call)))
+		return false;
+	for (unsigned i = 0; i < call->stream_count; i++) {
+		const struct wbi_stream *stream = &call->streams[i];
+
+		if (stream->due &&
+		    (stream->due != WBI_DUE_CREDIT || !wbi_stream_credit_can_wait(stream)))
+			return false;
+	}
+	return true;
+}
+
+bool wbi_carrier_can_wait(const struct wbi_carrier *carrier)
+{
+	const struct wbi_session *session = carrier->session;
+	const struct wbi_list *control = session ? &session->control : NULL;
+
+	if (carrier->state != WBI_CARRIER_LIVE || !session || carrier->due ||
+	    carrier->output.count || session->gone_count || !wbi_list_empty(&session->opens) ||
+	    !wbi_list_empty(&session->ready) || wbi_list_empty(control))
+		return false;
+	for (const struct wbi_list *node = control->next; node != control; node = node->next) {
+		if (!call_can_wait(WBI_CONTAINER(node, struct wbi_call, control_node)))
+			return false;
+	}
+	return true;
+}

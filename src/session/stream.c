@@ -90,17 +90,28 @@ void wbi_stream_credited(struct wbi_stream *stream)
 	stream->told = stream->acknowledged;
 }
 
+static bool is_worth_a_credit(const struct wbi_stream *stream)
+{
+	uint64_t further = wbi_stream_target(stream) - stream->limit;
+
+	return further >= stream->window / 4 || further >= WBI_CREDIT_BYTES;
+}
+
 /* Marks credit when it lets the sender go a good way further, not for every byte; and when there is
  * nothing left to consume: a source that holds less than a quarter of the window would otherwise be
  * full for ever, waiting to hear that it may let go. */
 static void check_credit(struct wbi_stream *stream)
 {
-	uint64_t further = wbi_stream_target(stream) - stream->limit;
 	bool caught_up = stream->acknowledged == stream->offset;
 
-	if (stream->state == WBI_STREAM_OPEN && wbi_call_hears(stream->call) && further > 0 &&
-	    (caught_up || further >= stream->window / 4))
+	if (stream->state == WBI_STREAM_OPEN && wbi_call_hears(stream->call) &&
+	    wbi_stream_target(stream) > stream->limit && (caught_up || is_worth_a_credit(stream)))
 		mark(stream, WBI_DUE_CREDIT);
+}
+
+bool wbi_stream_credit_can_wait(const struct wbi_stream *stream)
+{
+	return !stream->pressed && !is_worth_a_credit(stream);
 }
 
 /* Gives back what the stream can no longer need: all, or what is beyond the bytes not yet consumed.
@@ -174,16 +185,16 @@ enum wb_err wbi_stream_digest(struct wbi_stream *stream, uint64_t offset, struct
 {
 	uint64_t mark_at = stream->sends ? stream->high : stream->offset;
 	uint64_t old = mark_at > offset ? mark_at - offset : 0;
-	enum wb_err err;
+	enum wb_err err = WB_OK;
 
 	if (old >= data.bytes)
 		return WB_OK;
-	if (!stream->digest) {
+	if (!stream->digest && !stream->undigested)
 		err = wb_digest_new(stream->call->session->digest, &stream->digest, fault);
-		if (err)
-			return err;
-	}
-	wb_digest_update(stream->digest, data.data + old, data.bytes - (size_t)old);
+	if (err)
+		return err;
+	if (stream->digest)
+		wb_digest_update(stream->digest, data.data + old, data.bytes - (size_t)old);
 	if (stream->sends)
 		stream->high = offset + data.bytes;
 	return WB_OK;
@@ -220,16 +231,16 @@ void wbi_stream_rewind(struct wbi_stream *stream)
 }
 
 /* Worth a measurement: most of the window has been used since the last, and it could grow. */
-bool wbi_stream_wants_measure(const struct wbi_stream *stream)
+bool wbi_stream_wants_measure(const struct wbi_stream *stream, uint64_t now_ms)
 {
-	return stream->state == WBI_STREAM_OPEN &&
+	return stream->state == WBI_STREAM_OPEN && now_ms >= stream->measure_after_ms &&
 	       stream->offset - stream->mark > stream->window / 2 &&
 	       stream->window < stream->call->session->config.limits.window_max_bytes;
 }
 
 /* What arrived during one round trip is bandwidth times delay; the window is to be twice that. No
  * stream takes more than half of what is left, so that none starves the others. */
-bool wbi_stream_grow(struct wbi_stream *stream)
+void wbi_stream_grow(struct wbi_stream *stream, uint64_t now_ms)
 {
 	uint64_t most = stream->call->session->config.limits.window_max_bytes;
 	uint64_t want = 2 * (stream->offset - stream->mark);
@@ -238,16 +249,18 @@ bool wbi_stream_grow(struct wbi_stream *stream)
 	stream->mark = stream->offset;
 	if (want > most)
 		want = most;
-	if (stream->sends || stream->state != WBI_STREAM_OPEN || want <= stream->window)
-		return false;
-	more = want - stream->window;
+	if (want == 0 || stream->state != WBI_STREAM_OPEN)
+		return;
+	more = want > stream->window ? want - stream->window : 0;
 	if (more > free_bytes / 2)
 		more = free_bytes / 2;
 	more = wbi_pool_borrow(pool_of(stream), more);
 	stream->borrowed += more;
 	stream->window += more;
-	check_credit(stream);
-	return more > 0;
+	if (more > 0)
+		check_credit(stream);
+	else
+		stream->measure_after_ms = now_ms + WBI_MEASURE_PAUSE_MS;
 }
 
 static void open_window(struct wbi_stream *stream)

@@ -62,6 +62,8 @@ struct wbi_source {
 	uint64_t end;   /* bytes exist below this offset; only grows */
 	bool ended;     /* no more will come: `end` is the length */
 	bool held_open; /* ended although someone still holds the pipe */
+	bool full; /* what lies below `end` is all it can keep: there will be no more until some
+		    * of it is released */
 };
 
 enum wbi_stream_state {
@@ -79,22 +81,25 @@ struct wbi_stream {
 	struct wb_digest *digest;   /* of [from, high) or [from, offset); made at the first byte */
 	char digest_hex[WB_DIGEST_HEX_MAX]; /* once it has been taken; "" before, and of no bytes */
 	enum wbi_stream_state state;
-	uint8_t number; /* 0 … WBI_STREAM_NUMBER_MAX */
-	bool sends;     /* we are the sender */
-	bool held_open; /* receiving: what eof said */
-	bool intact;    /* receiving: eof came, and its digest agreed */
-	unsigned due;   /* WBI_DUE_CREDIT, WBI_DUE_RESET, WBI_DUE_EOF */
+	uint8_t number;  /* 0 … WBI_STREAM_NUMBER_MAX */
+	bool sends;      /* we are the sender */
+	bool undigested; /* its bytes are only counted */
+	bool held_open;  /* receiving: what eof said */
+	bool pressed;    /* receiving: the sender can keep no more before it gets credit */
+	bool intact;     /* receiving: eof came, and its digest, if it has one, agreed */
+	unsigned due;    /* WBI_DUE_CREDIT, WBI_DUE_RESET, WBI_DUE_EOF */
 
 	uint64_t from;         /* where this call's view of the stream begins */
 	uint64_t offset;       /* sending: next byte for a parcel; receiving: all below arrived */
 	uint64_t acknowledged; /* consumed by the receiver's owner */
 	uint64_t limit;        /* the sender may go no further */
 
-	uint64_t high;     /* sending: all below was sent once, and digested */
-	uint64_t window;   /* receiving: limit - acknowledged is brought up to this */
-	uint64_t borrowed; /* receiving: from the session's pool */
-	uint64_t told;     /* receiving: acknowledged, as the last credit said */
-	uint64_t mark;     /* receiving: offset when the last measurement began */
+	uint64_t high;             /* sending: all below was sent once, and digested */
+	uint64_t window;           /* receiving: limit - acknowledged is brought up to this */
+	uint64_t borrowed;         /* receiving: from the session's pool */
+	uint64_t told;             /* receiving: acknowledged, as the last credit said */
+	uint64_t mark;             /* receiving: offset when the last measurement began */
+	uint64_t measure_after_ms; /* receiving: the last one changed nothing */
 };
 
 enum { WBI_STREAM_NUMBER_MAX = 15 };

@@ -52,6 +52,7 @@ static void client_open_next(void)
 				.key = chance(300) ? "a key" : NULL,
 				.up = plan->up,
 				.down = plan->down,
+				.undigested = plan->undigested,
 				.payload = {content(id, 9, 0), plan->payload_bytes},
 				.put_fields = put_tag,
 				.context = &id};

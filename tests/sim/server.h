@@ -85,6 +85,9 @@ static void server_open(const struct wbi_event *event)
 	CHECK(event->data.bytes == plans[id].payload_bytes);
 	CHECK(!memcmp(event->data.data, content(id, 9, 0), event->data.bytes));
 	CHECK(!strcmp(call->service, "exec"));
+	for (unsigned i = 0; i < call->stream_count; i++)
+		CHECK(call->streams[i].undigested ==
+		      (plans[id].undigested >> call->streams[i].number & 1));
 	command = &server.commands[id];
 	*command = (struct command){.known = true, .call = call};
 	call->owner = command;

@@ -107,7 +107,7 @@ static const uint8_t *content(uint64_t id, unsigned stream, uint64_t offset)
 
 /* What a seed wants of one call; both owners know it. */
 struct plan {
-	uint16_t up, down;
+	uint16_t up, down, undigested;
 	uint64_t from[STREAMS_MAX], end[STREAMS_MAX];
 	size_t payload_bytes;
 	uint32_t code;
@@ -131,6 +131,8 @@ static void make_plan(struct plan *plan)
 		plan->up |= 1 << 0;
 	if (chance(600))
 		plan->down |= 1 << 2;
+	if (chance(300))
+		plan->undigested = (plan->up | plan->down) & (uint16_t)below(1 << STREAMS_MAX);
 	plan->end[0] = size_below(150000);
 	for (unsigned i = 1; i < STREAMS_MAX; i++) {
 		plan->from[i] = chance(150) ? below(100000) : 0;
@@ -220,6 +222,7 @@ static bool feed_more(struct feed *feed)
 						     : (feed->total - source->end) / 8 + 1);
 	if (source->end == feed->total && chance(700))
 		source->ended = true;
+	source->full = chance(200);
 	return true;
 }
 

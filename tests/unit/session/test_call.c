@@ -54,14 +54,15 @@ static void test_whole_call(void **state)
 }
 
 /* A served call whose result is made to lack something by a server that lies. */
-static void liar(const char *eof, const char *exit, const char *missing)
+static void liar_of(uint16_t undigested, const char *eof, const char *exit, const char *missing)
 {
+	const struct wbi_open open = {.service = "exec", .down = 1 << 1, .undigested = undigested};
 	struct pair pair;
 	struct wbi_call *call;
 
 	pair_init(&pair);
 	pair_connect(&pair);
-	call = pair_open(&pair, 0, 1 << 1);
+	assert_int_equal(wbi_call_open(pair.session[0], &open, &call, NULL), WB_OK);
 	pair_pump(&pair);
 	pair_forge(&pair, 1, "{\"op\":\"opened\",\"id\":1}", "");
 	pair_forge(&pair, 1,
@@ -77,9 +78,15 @@ static void liar(const char *eof, const char *exit, const char *missing)
 	pair_done(&pair);
 }
 
+static void liar(const char *eof, const char *exit, const char *missing)
+{
+	liar_of(0, eof, exit, missing);
+}
+
 #define EXIT_0(bytes) "{\"op\":\"exit\",\"id\":1,\"outcome\":\"exited\",\"code\":0" bytes "}"
 #define EOF_3(digest)                                                                              \
 	"{\"op\":\"eof\",\"id\":1,\"stream\":1,\"from\":0,\"offset\":3,\"digest\":\"" digest "\"}"
+#define EOF_3_BARE "{\"op\":\"eof\",\"id\":1,\"stream\":1,\"from\":0,\"offset\":3}"
 /* xxh128 of "abc" */
 #define RIGHT "06b05ab6733a618578af5f94892f3950"
 
@@ -93,6 +100,15 @@ static void test_success_is_never_assumed(void **state)
 	     "stream 1: another number of bytes arrived");
 	liar(EOF_3("00000000000000000000000000000000"), EXIT_0(",\"bytes\":{\"1\":3}"),
 	     "stream 1: its digest differs");
+}
+
+static void test_success_without_a_digest(void **state)
+{
+	(void)state;
+	liar_of(1 << 1, EOF_3_BARE, EXIT_0(",\"bytes\":{\"1\":3}"), "");
+	liar_of(1 << 1, NULL, EXIT_0(",\"bytes\":{\"1\":3}"), "stream 1: it has no eof");
+	liar_of(1 << 1, EOF_3_BARE, EXIT_0(",\"bytes\":{\"1\":4}"),
+		"stream 1: another number of bytes arrived");
 }
 
 static void test_signals_resize_cancel(void **state)
@@ -124,6 +140,12 @@ static void test_signals_resize_cancel(void **state)
 	assert_int_equal(pair.call[1]->rows, 25);
 	assert_int_equal(pair.call[1]->cols, 81);
 	assert_int_equal(call->signal_count, 0);
+	/* What has arrived is delivered once, however often it is said, the last as well. */
+	pair_forge(&pair, 0, "{\"op\":\"signal\",\"id\":1,\"n\":17,\"name\":\"TERM\"}", "");
+	pair_forge(&pair, 0, "{\"op\":\"signal\",\"id\":1,\"n\":1,\"name\":\"INT\"}", "");
+	pair_forge(&pair, 0, "{\"op\":\"cancel\",\"id\":1}", "");
+	pair_pump(&pair);
+	assert_log(&pair, 1, "");
 	wbi_call_exit(pair.call[1], &(struct wbi_exit){.outcome = WBI_OUTCOME_CANCELLED});
 	pair_pump(&pair);
 	assert_int_equal(call->result.exit.outcome, WBI_OUTCOME_CANCELLED);
@@ -173,6 +195,10 @@ static void test_open_refuses_bad_arguments(void **state)
 	open.up = 2;
 	assert_int_equal(wbi_call_open(pair.session[0], &open, &call, &fault), WB_ERR_ARGUMENT);
 	open.up = 0;
+	open.undigested = 4;
+	assert_int_equal(wbi_call_open(pair.session[0], &open, &call, &fault), WB_ERR_ARGUMENT);
+	assert_string_equal(fault.field, "undigested");
+	open.undigested = 0;
 	open.down = 0xffff;
 	assert_int_equal(wbi_call_open(pair.session[0], &open, &call, &fault), WB_ERR_LIMIT);
 	open.down = 2;
@@ -230,6 +256,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_whole_call),
 		cmocka_unit_test(test_success_is_never_assumed),
+		cmocka_unit_test(test_success_without_a_digest),
 		cmocka_unit_test(test_signals_resize_cancel),
 		cmocka_unit_test(test_exit_says_everything),
 		cmocka_unit_test(test_open_refuses_bad_arguments),

@@ -249,26 +249,21 @@ static void test_data_behind_eof(void **state)
 
 static void put_fields(struct wb_header_writer *writer, void *context)
 {
-	const char *const crit[] = {"cwd", context};
-
+	(void)context;
 	wb_header_put_string(writer, "cwd", "/");
-	wb_header_open_array(writer, "crit");
-	for (int i = 0; i < 2; i++)
-		wb_header_put_string(writer, NULL, crit[i]);
-	wb_header_close_array(writer);
 }
 
 /* What a service knows, `open` may insist on. */
 static void test_crit_of_services(void **state)
 {
 	static const char *const known[] = {"cwd", NULL};
-	char names[2][8] = {"service", "pty"};
+	const char *const names[2] = {"service", "pty"};
 
 	(void)state;
 	for (int i = 0; i < 2; i++) {
 		struct pair pair;
-		struct wbi_open open = {
-			.service = "exec", .put_fields = put_fields, .context = names[i]};
+		const char *const crit[] = {"cwd", names[i], NULL};
+		struct wbi_open open = {.service = "exec", .put_fields = put_fields, .crit = crit};
 		struct wbi_call *call;
 
 		pair_init(&pair);
@@ -305,6 +300,31 @@ static void test_unknown_op(void **state)
 	pair_forge(&pair, 0, "{\"op\":\"novel\",\"total_size\":262145}", "");
 	pair_deliver(&pair, 1);
 	expect_error(&pair, 1, "limit", "total_size");
+	pair_done(&pair);
+}
+
+/* What is to go undigested must be a stream of the call; and it is insisted on. */
+static void test_undigested_of_open(void **state)
+{
+	const struct wbi_open open = {.service = "exec", .down = 1 << 1, .undigested = 1 << 1};
+	struct wbi_call *call;
+	struct pair pair;
+
+	(void)state;
+	pair_init(&pair);
+	pair_connect(&pair);
+	assert_int_equal(wbi_call_open(pair.session[0], &open, &call, NULL), WB_OK);
+	pair_write(&pair, 0);
+	assert_true(says(&pair.wire[0], "\"undigested\":[1]"));
+	assert_true(says(&pair.wire[0], "\"crit\":[\"undigested\"]"));
+	pair_deliver(&pair, 1);
+	assert_true(wbi_call_stream(pair.call[1], 1)->undigested);
+	pair_forge(&pair, 0,
+		   "{\"op\":\"open\",\"id\":2,\"service\":\"exec\",\"up\":[0],"
+		   "\"undigested\":[1]}",
+		   "");
+	pair_deliver(&pair, 1);
+	expect_error(&pair, 1, "malformed", "undigested");
 	pair_done(&pair);
 }
 
@@ -419,6 +439,7 @@ int main(void)
 		cmocka_unit_test(test_bad_parcels_to_the_client),
 		cmocka_unit_test(test_data_behind_eof),
 		cmocka_unit_test(test_crit_of_services),
+		cmocka_unit_test(test_undigested_of_open),
 		cmocka_unit_test(test_calls_limit),
 		cmocka_unit_test(test_deadlines),
 		cmocka_unit_test(test_header_deadline),

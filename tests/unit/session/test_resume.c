@@ -163,6 +163,34 @@ static void test_old_hello_makes_a_session(void **state)
 }
 
 /* `open` at or below the highest id, with no such call any more. */
+/* The very session that it was before, and yet it was not resumed, or reckons in other digests. */
+static void contradict(const char *resumed, const char *digest)
+{
+	char welcome[256];
+	struct pair pair;
+
+	pair_init(&pair);
+	pair_connect(&pair);
+	pair_dial(&pair);
+	snprintf(welcome, sizeof(welcome),
+		 "{\"op\":\"welcome\",\"waybill\":1,\"instance\":"
+		 "\"07070707070707070707070707070707\",\"born\":%llu,\"resumed\":%s,"
+		 "\"digest\":\"%s\",\"hold_ms\":60000,\"services\":[]}",
+		 (unsigned long long)pair.session[1]->born, resumed, digest);
+	pair_forge(&pair, 1, welcome, "");
+	pair_read(&pair, 0, pair.wire[1].bytes);
+	assert_string_equal(pair.problem[0].code, "malformed");
+	assert_string_equal(pair.problem[0].field, "resumed");
+	pair_done(&pair);
+}
+
+static void test_a_welcome_that_contradicts(void **state)
+{
+	(void)state;
+	contradict("false", "xxh128");
+	contradict("true", "sha256");
+}
+
 static void test_gone(void **state)
 {
 	struct pair pair;
@@ -229,6 +257,10 @@ static void test_hold_and_suspend(void **state)
 	wbi_session_suspend(pair.session[0]);
 	pair_pump(&pair);
 	assert_non_null(strstr(pair.log[1], "suspend "));
+	/* Nothing comes behind it: the least word would end the suspension. */
+	pair_forge(&pair, 1, "{\"op\":\"ping\",\"n\":1}", "");
+	pair_pump(&pair);
+	assert_true(pair.session[1]->suspended);
 	pair_hang_up(&pair);
 	assert_int_equal(wbi_session_deadline(pair.session[1]), WBI_NEVER_MS);
 	pair_connect(&pair);
@@ -298,6 +330,7 @@ int main(void)
 		cmocka_unit_test(test_epochs),
 		cmocka_unit_test(test_new_server),
 		cmocka_unit_test(test_old_hello_makes_a_session),
+		cmocka_unit_test(test_a_welcome_that_contradicts),
 		cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_unlisted_is_forgotten),
 		cmocka_unit_test(test_hold_and_suspend),

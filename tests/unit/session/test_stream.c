@@ -66,6 +66,28 @@ static void test_sender_stops_at_its_credit(void **state)
 	pair_done(&pair);
 }
 
+static void test_credit_is_not_taken_back(void **state)
+{
+	struct pair pair;
+	struct bytes out = make_bytes(big, 0, sizeof(big));
+	struct wbi_stream *stream;
+	uint64_t limit;
+
+	(void)state;
+	pair_init(&pair);
+	pair.hold = true;
+	start(&pair, &out, NULL);
+	stream = wbi_call_stream(pair.call[1], 1);
+	pair_pump(&pair);
+	limit = stream->limit;
+	pair_forge(&pair, 0,
+		   "{\"op\":\"credit\",\"id\":1,\"stream\":1,\"offset\":100,\"limit\":200}", "");
+	pair_read(&pair, 1, pair.wire[0].bytes);
+	assert_int_equal(stream->acknowledged, 100);
+	assert_int_equal(stream->limit, limit);
+	pair_done(&pair);
+}
+
 /* A source may hold less than a quarter of the window: it must hear that all of it was consumed. */
 static void test_all_consumed_is_worth_a_parcel(void **state)
 {
@@ -106,9 +128,18 @@ static void test_windows_grow(void **state)
 	stream = wbi_call_stream(call, 1);
 	start_window = stream->window;
 	assert_int_equal(start_window, 65536);
+	for (int i = 0; i < 4; i++) {
+		pair_write(&pair, 1);
+		pair_deliver(&pair, 0);
+		pair_write(&pair, 0);
+		pair_deliver(&pair, 1);
+	}
+	/* Within one tick of the clock nothing is measured. */
+	assert_int_equal(stream->window, start_window);
+	pair.now_ms++;
 	pair_pump(&pair);
 	assert_int_equal(pair.got[1].bytes, sizeof(big));
-	assert_true(stream->window > start_window);
+	assert_true(stream->window > 4 * start_window);
 	assert_int_equal(stream->borrowed, 0); /* it has ended: given back */
 	assert_int_equal(stream->state, WBI_STREAM_ENDED);
 	pair_done(&pair);
@@ -151,6 +182,31 @@ static void test_nothing_is_copied(void **state)
 	count = wbi_carrier_peek(pair.carrier[1], parts, 8, pair.now_ms);
 	assert_int_equal(count, 1);
 	assert_ptr_equal(parts[0].iov_base, big + 100);
+	pair_done(&pair);
+}
+
+/* What was staged and not written cannot have been consumed: its source still lends it. */
+static void test_credit_for_what_was_not_written(void **state)
+{
+	struct pair pair;
+	struct bytes out = make_bytes(big, 0, sizeof(big));
+	struct iovec parts[8];
+
+	(void)state;
+	pair_init(&pair);
+	start(&pair, &out, NULL);
+	assert_int_equal(wbi_carrier_peek(pair.carrier[1], parts, 8, pair.now_ms), 3);
+	wbi_carrier_ack(pair.carrier[1], parts[0].iov_len + parts[1].iov_len + 100);
+	pair_forge(&pair, 0,
+		   "{\"op\":\"credit\",\"id\":1,\"stream\":1,\"offset\":100,\"limit\":65536}", "");
+	pair_read(&pair, 1, pair.wire[0].bytes);
+	assert_int_equal(out.released, 100);
+	assert_string_equal(pair.problem[1].code, "");
+	pair_forge(&pair, 0,
+		   "{\"op\":\"credit\",\"id\":1,\"stream\":1,\"offset\":101,\"limit\":65536}", "");
+	pair_read(&pair, 1, pair.wire[0].bytes);
+	assert_string_equal(pair.problem[1].code, "malformed");
+	assert_int_equal(out.released, 100);
 	pair_done(&pair);
 }
 
@@ -239,6 +295,44 @@ static void test_begins_at(void **state)
 	pair_done(&pair);
 }
 
+/* Up and down, and across a lost connection: nothing is digested, and every byte still counts. */
+static void test_undigested(void **state)
+{
+	struct pair pair;
+	struct bytes in = make_bytes(big, 0, 100000), out = make_bytes(big, 0, 200000);
+	const struct wbi_open open = {
+		.service = "exec", .up = 1 << 0, .down = 1 << 1 | 1 << 2, .undigested = 3};
+	struct wbi_call *call;
+
+	(void)state;
+	pair_init(&pair);
+	pair_connect(&pair);
+	assert_int_equal(wbi_call_open(pair.session[0], &open, &call, NULL), WB_OK);
+	wbi_stream_set_source(wbi_call_stream(call, 0), &in.source);
+	pair_write(&pair, 0);
+	pair_deliver(&pair, 1);
+	assert_int_equal(wbi_call_accept(pair.call[1], NULL, NULL, NULL, NULL), WB_OK);
+	wbi_stream_set_source(wbi_call_stream(pair.call[1], 1), &out.source);
+	for (int i = 0; i < 3; i++) {
+		pair_write(&pair, 1);
+		pair_deliver(&pair, 0);
+	}
+	pair_connect(&pair); /* what was on its way is lost, and sent again */
+	assert_true(wbi_call_stream(pair.call[1], 0)->undigested);
+	assert_true(wbi_call_stream(call, 1)->undigested);
+	assert_false(wbi_call_stream(call, 2)->undigested);
+	assert_null(wbi_call_stream(call, 1)->digest);
+	assert_null(wbi_call_stream(pair.call[1], 1)->digest);
+	wbi_call_exit(pair.call[1], &(struct wbi_exit){.outcome = WBI_OUTCOME_EXITED});
+	pair_pump(&pair);
+	assert_int_equal(pair.got[0].bytes, 100000);
+	assert_int_equal(pair.got[1].bytes, 200000);
+	assert_memory_equal(pair.got[1].data, big, 200000);
+	assert_string_equal(wbi_call_stream(call, 1)->digest_hex, "");
+	assert_true(call->result.complete);
+	pair_done(&pair);
+}
+
 /* Two streams that could both send for ever get turns of one parcel each. */
 static void test_streams_take_turns(void **state)
 {
@@ -263,13 +357,16 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pool),
 		cmocka_unit_test(test_sender_stops_at_its_credit),
+		cmocka_unit_test(test_credit_is_not_taken_back),
 		cmocka_unit_test(test_all_consumed_is_worth_a_parcel),
 		cmocka_unit_test(test_windows_grow),
 		cmocka_unit_test(test_poor_pool_still_moves),
 		cmocka_unit_test(test_nothing_is_copied),
+		cmocka_unit_test(test_credit_for_what_was_not_written),
 		cmocka_unit_test(test_release_in_mid_parcel),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_begins_at),
+		cmocka_unit_test(test_undigested),
 		cmocka_unit_test(test_streams_take_turns),
 	};
 
