@@ -1,0 +1,133 @@
+/* A few algorithms instead of all.
+ *
+ * OpenSSL 3 makes an object of every algorithm that a provider offers as soon as one of its kind is
+ * asked for: some 300, which is most of what a client's start costs, and each certificate is tried
+ * with every decoder. So this provider is OpenSSL's default one, but shows what is used here and
+ * nothing else. OpenSSL gives the default provider away by name only, never its functions. Where
+ * its archive is linked in they can be had all the same, which shows only when the program is
+ * linked: hence a weak reference, and all algorithms where it leads nowhere. */
+#include "keys/library.h"
+
+#include <openssl/core.h>
+#include <openssl/core_dispatch.h>
+#include <openssl/provider.h>
+#include <stdbool.h>
+#include <string.h>
+#include <strings.h>
+
+/* Of libcrypto.a; in none of its headers. */
+OSSL_provider_init_fn ossl_default_provider_init __attribute__((weak));
+
+enum { NAMES_MAX = 8, FUNCTIONS_MAX = 16 };
+
+struct kind {
+	int operation;
+	const char *names[NAMES_MAX];
+	const char *property; /* NULL: any */
+	OSSL_ALGORITHM shown[NAMES_MAX + 1];
+};
+
+/* ECDSA is here because libssl takes its absence for that of all signatures by curves; AES-256 is
+ * for the random generator (CTR, ECB) and for tickets (CBC), SHA-1 for looking at certificates. */
+static struct kind kinds[] = {
+	{OSSL_OP_DIGEST, {"SHA2-256", "SHA2-384", "SHA2-512", "SHA1"}, NULL, {{0}}},
+	{OSSL_OP_CIPHER,
+	 {"AES-128-GCM", "ChaCha20-Poly1305", "AES-256-CTR", "AES-256-ECB", "AES-256-CBC"},
+	 NULL,
+	 {{0}}},
+	{OSSL_OP_MAC, {"HMAC"}, NULL, {{0}}},
+	{OSSL_OP_KDF, {"HKDF", "TLS13-KDF"}, NULL, {{0}}},
+	{OSSL_OP_RAND, {"CTR-DRBG"}, NULL, {{0}}},
+	{OSSL_OP_KEYMGMT, {"ED25519", "X25519", "HMAC"}, NULL, {{0}}},
+	{OSSL_OP_KEYEXCH, {"X25519"}, NULL, {{0}}},
+	{OSSL_OP_SIGNATURE, {"ED25519", "ECDSA", "HMAC"}, NULL, {{0}}},
+	{OSSL_OP_DECODER, {"ED25519"}, "SubjectPublicKeyInfo", {{0}}},
+};
+
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
+
+/* names: separated by colons. */
+static bool has_name(const char *names, const char *name)
+{
+	size_t bytes = strlen(name);
+
+	for (const char *at = names; at; at = strchr(at, ':') ? strchr(at, ':') + 1 : NULL)
+		if (strncasecmp(at, name, bytes) == 0 && (at[bytes] == '\0' || at[bytes] == ':'))
+			return true;
+	return false;
+}
+
+static bool is_used(const struct kind *kind, const OSSL_ALGORITHM *algorithm)
+{
+	if (kind->property && !strstr(algorithm->property_definition, kind->property))
+		return false;
+	for (int i = 0; i < NAMES_MAX && kind->names[i]; i++)
+		if (has_name(algorithm->algorithm_names, kind->names[i]))
+			return true;
+	return false;
+}
+
+static OSSL_ALGORITHM shown(const OSSL_ALGORITHM *algorithm)
+{
+	OSSL_ALGORITHM copy = *algorithm;
+
+	if (has_name(copy.algorithm_names, "AES-128-GCM"))
+		copy.implementation = wbi_library_gcm(copy.implementation);
+	return copy;
+}
+
+static void choose(struct kind *kind, const OSSL_ALGORITHM *all)
+{
+	int count = 0;
+
+	for (; all && all->algorithm_names && count < NAMES_MAX; all++)
+		if (is_used(kind, all))
+			kind->shown[count++] = shown(all);
+}
+
+/* OpenSSL asks often: so it is all chosen beforehand. */
+static void choose_all(OSSL_FUNC_provider_query_operation_fn *query_all, void *provider)
+{
+	int no_cache;
+
+	for (size_t i = 0; i < KINDS; i++)
+		choose(&kinds[i], query_all(provider, kinds[i].operation, &no_cache));
+}
+
+static const OSSL_ALGORITHM *query_few(void *provider, int operation, int *no_cache)
+{
+	(void)provider;
+	*no_cache = 0;
+	for (size_t i = 0; i < KINDS; i++)
+		if (kinds[i].operation == operation)
+			return kinds[i].shown;
+	return NULL;
+}
+
+static int init_few(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *core,
+		    const OSSL_DISPATCH **ret_functions, void **ret_provider)
+{
+	static OSSL_DISPATCH functions[FUNCTIONS_MAX + 1];
+	const OSSL_DISPATCH *all;
+	int count = 0;
+
+	if (!ossl_default_provider_init(handle, core, &all, ret_provider))
+		return 0;
+	for (; all->function_id && count < FUNCTIONS_MAX; all++, count++) {
+		functions[count] = *all;
+		if (all->function_id != OSSL_FUNC_PROVIDER_QUERY_OPERATION)
+			continue;
+		choose_all(OSSL_FUNC_provider_query_operation(all), *ret_provider);
+		functions[count].function = (void (*)(void))query_few;
+	}
+	*ret_functions = functions;
+	return !all->function_id;
+}
+
+int wbi_library_load_few(OSSL_LIB_CTX *library)
+{
+	static const char name[] = "waybill";
+
+	return ossl_default_provider_init && OSSL_PROVIDER_add_builtin(library, name, init_few) &&
+	       OSSL_PROVIDER_load(library, name);
+}
