@@ -108,6 +108,7 @@ enum wb_err wbi_stream_link_init(struct wbi_stream_link *stream, struct wbi_loop
 {
 	stream->link = (struct wbi_link){.ops = &stream_ops, .fn = fn};
 	stream->loop = loop;
+	stream->filter = NULL;
 	wbi_watch_init(&stream->watch, on_ready, fd, events);
 	return loop ? wbi_loop_watch(loop, &stream->watch, fault) : WB_OK;
 }

@@ -7,10 +7,13 @@
 #include "sys/loop.h"
 #include "transport/link.h"
 
+struct wbi_tls_filter;
+
 struct wbi_stream_link {
 	struct wbi_link link;
 	struct wbi_loop *loop;
 	struct wbi_watch watch;
+	struct wbi_tls_filter *filter; /* what tls_link.h puts in between; NULL: nothing */
 };
 
 /* Takes over a connected, non-blocking stream socket; watches it for `events`.

@@ -17,6 +17,7 @@
 #include "sys/addr.h"
 #include "sys/clock.h"
 #include "sys/fd.h"
+#include "tls_pair.h"
 #include "transport/mem.h"
 #include "transport/stream.h"
 #include "transport/tcp.h"
@@ -45,6 +46,7 @@ struct pair {
 	struct wbi_loop *loop;
 	struct wbi_stream_link streams[2];
 	struct wbi_mem_pair *mem;
+	struct tls_pair tls;
 	struct side sides[2];
 };
 
@@ -171,15 +173,21 @@ static void link_sockets(struct pair *p, const int fds[2])
 	}
 }
 
-static void make_tcp(struct pair *p)
+static void meet_over_tcp(int fds[2])
 {
 	struct wbi_addr addr = address("tcp://127.0.0.1:0"), bound;
-	int listener, fds[2];
+	int listener;
 
 	assert_int_equal(wbi_tcp_listen(&addr, &listener, &bound, NULL), WB_OK);
 	assert_int_equal(wbi_tcp_dial(&bound, 1, PATIENCE_MS, &fds[0], NULL), WB_OK);
 	assert_int_equal(wbi_tcp_accept(listener, &fds[1], NULL, NULL), WB_OK);
 	wbi_fd_close(&listener);
+}
+
+static void make_tcp(struct pair *p)
+{
+	int fds[2];
+	meet_over_tcp(fds);
 	link_sockets(p, fds);
 }
 
@@ -238,6 +246,17 @@ static enum wb_err dial_nobody_unix(struct wb_fault *fault)
 	return fault->err;
 }
 
+static void make_tls(struct pair *p)
+{
+	int fds[2];
+
+	meet_over_tcp(fds);
+	assert_int_equal(wbi_loop_new(&p->loop, NULL), WB_OK);
+	for (int i = 0; i < 2; i++)
+		p->sides[i].link = &p->streams[i].link;
+	tls_pair_open(&p->tls, p->loop, fds, p->streams, on_link);
+}
+
 static void make_mem_with(struct pair *p, struct wbi_mem_faults faults)
 {
 	assert_int_equal(wbi_mem_pair_new(&faults, &p->mem), WB_OK);
@@ -261,6 +280,7 @@ static void make_tight_mem(struct pair *p)
 
 static const struct maker tcp = {"tcp", make_tcp, dial_nobody_tcp, ECONNREFUSED};
 static const struct maker unix_path = {"unix", make_unix, dial_nobody_unix, ENOENT};
+static const struct maker tls = {"tls", make_tls, NULL, 0};
 static const struct maker mem = {"mem", make_mem, NULL, 0};
 static const struct maker tight_mem = {"tight mem", make_tight_mem, NULL, 0};
 
@@ -284,6 +304,7 @@ static int tear_down(void **state)
 		close_side(&pair.sides[i]);
 		free(pair.sides[i].in);
 	}
+	tls_pair_close(&pair.tls);
 	wbi_loop_free(pair.loop);
 	wbi_mem_pair_free(pair.mem);
 	return 0;
@@ -556,7 +577,7 @@ static void test_send_file_to_nobody(void **state)
 /* clang-format off */
 #define ONE(test, maker)  {#test " (" #maker ")", test, set_up, tear_down, (void *)&maker}
 #define SOCKETS(test)     ONE(test, tcp), ONE(test, unix_path)
-#define ALL(test)         SOCKETS(test), ONE(test, mem), ONE(test, tight_mem)
+#define ALL(test)         SOCKETS(test), ONE(test, tls), ONE(test, mem), ONE(test, tight_mem)
 /* clang-format on */
 
 int main(void)

@@ -1,0 +1,556 @@
+/* The TLS engine against itself: keys, records, tickets, ends, and bytes dealt out in every way. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "tls_wire.h"
+#include "transport/tls_state.h"
+
+enum { CLIENT_KEY = 1, SERVER_KEY = 2, OTHER_KEY = 3, BIG_BYTES = 300000 };
+
+static struct wire wire;
+static struct side client, server;
+
+static void connect_again(void)
+{
+	wire_close(&wire);
+	wire_open(&wire);
+	side_connect(&client, &wire.ends[0]);
+	side_connect(&server, &wire.ends[1]);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	wire_open(&wire);
+	side_open(&client, WBI_TLS_CLIENT, CLIENT_KEY);
+	side_open(&server, WBI_TLS_SERVER, SERVER_KEY);
+	connect_again();
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	side_close(&client);
+	side_close(&server);
+	wire_close(&wire);
+	return 0;
+}
+
+static void meet(void)
+{
+	shake_hands(&client, &server);
+	expect_open(&client);
+	expect_open(&server);
+}
+
+static uint8_t *new_pattern(size_t bytes)
+{
+	uint8_t *data = malloc(bytes);
+	uint32_t x = 1;
+
+	assert_non_null(data);
+	for (size_t i = 0; i < bytes; i++) {
+		x = x * 1664525 + 1013904223;
+		data[i] = (uint8_t)(x >> 24);
+	}
+	return data;
+}
+
+/* What `to` reads is what `from` is to send, and nothing else. */
+static void carry(struct side *from, struct side *to, const uint8_t *data, size_t bytes)
+{
+	uint8_t *got = malloc(bytes + 1);
+	size_t sent = 0, have = 0;
+
+	assert_non_null(got);
+	for (int i = 0; have < bytes; i++) {
+		ssize_t n = sent < bytes ? put(from, data + sent, bytes - sent)
+					 : wbi_tls_flush(from->tls);
+
+		assert_true(n >= 0 || n == -EAGAIN);
+		if (sent < bytes && n > 0)
+			sent += (size_t)n;
+		n = wbi_tls_read(to->tls, got + have, bytes + 1 - have);
+		assert_true(n > 0 || n == -EAGAIN);
+		have += n > 0 ? (size_t)n : 0;
+		assert_true(i < 1000000);
+	}
+	assert_int_equal(have, bytes);
+	assert_memory_equal(got, data, bytes);
+	free(got);
+}
+
+/* ---- who it is ---- */
+
+static void expect_peer(const struct side *side, uint8_t number)
+{
+	struct wbi_private_key key = private_key(number);
+	const struct wbi_public_key *peer = wbi_tls_peer(side->tls);
+
+	assert_non_null(peer);
+	assert_true(wbi_public_key_equal(peer, &key.public_key));
+}
+
+static void test_both_learn_the_key(void **state)
+{
+	(void)state;
+	assert_null(wbi_tls_peer(client.tls));
+	meet();
+	expect_peer(&client, SERVER_KEY);
+	expect_peer(&server, CLIENT_KEY);
+	assert_false(wbi_tls_is_resumed(client.tls));
+	assert_null(wbi_tls_fault(client.tls));
+}
+
+/* A server that has said all it has to say leaves the client its time. */
+static void test_whose_turn_it_is(void **state)
+{
+	(void)state;
+	assert_false(wbi_tls_awaits_key(server.tls));
+	side_step(&client);
+	assert_false(wbi_tls_awaits_key(server.tls));
+	side_step(&server);
+	assert_true(wbi_tls_awaits_key(server.tls));
+	side_step(&client);
+	assert_false(wbi_tls_awaits_key(client.tls));
+	side_step(&server);
+	assert_false(wbi_tls_awaits_key(server.tls));
+	expect_open(&server);
+}
+
+static void test_halves_that_do_not_belong_together(void **state)
+{
+	struct wbi_private_key key = private_key(CLIENT_KEY);
+	struct wbi_identity *identity;
+	struct wbi_tls_context *context = NULL;
+	struct wb_fault fault;
+	(void)state;
+
+	key.public_key = private_key(OTHER_KEY).public_key;
+	assert_int_equal(wbi_identity_new(&key, &identity, NULL), WB_OK);
+	assert_int_equal(wbi_tls_context_new(WBI_TLS_CLIENT, identity, &context, &fault),
+			 WB_ERR_MALFORMED);
+	assert_null(context);
+	wbi_identity_free(identity);
+}
+
+/* ---- whose key it is ---- */
+
+struct judge {
+	unsigned asked;
+	bool refuses;
+	bool was_shown_ours; /* the server knew us when the judge was asked */
+	struct wbi_public_key key;
+};
+
+static enum wb_err judge_key(void *context, const struct wbi_public_key *key,
+			     struct wb_fault *fault)
+{
+	struct judge *judge = context;
+
+	judge->asked++;
+	judge->key = *key;
+	side_step(&server);
+	judge->was_shown_ours = wbi_tls_peer(server.tls) != NULL;
+	if (!judge->refuses)
+		return WB_OK;
+	return wb_fault_set(fault, WB_ERR_REFUSED, NULL, 0, "not whom we want");
+}
+
+static void expect_judged(struct judge *judge)
+{
+	struct wbi_private_key key = private_key(SERVER_KEY);
+
+	shake_hands(&client, &server);
+	assert_int_equal(judge->asked, 1);
+	assert_true(wbi_public_key_equal(&judge->key, &key.public_key));
+}
+
+/* The server learns nothing of us before its key was found good. */
+static void test_judged_before_our_key_is_shown(void **state)
+{
+	struct judge judge = {.refuses = false};
+	(void)state;
+
+	wbi_tls_set_judge(client.tls, judge_key, &judge);
+	expect_judged(&judge);
+	assert_false(judge.was_shown_ours);
+	expect_open(&client);
+	expect_peer(&server, CLIENT_KEY);
+}
+
+static void test_found_wanting(void **state)
+{
+	struct judge judge = {.refuses = true};
+	(void)state;
+
+	wbi_tls_set_judge(client.tls, judge_key, &judge);
+	for (int i = 0; i < 100; i++) {
+		side_step(&client);
+		side_step(&server);
+	}
+	assert_int_equal(judge.asked, 1);
+	expect_fault(&client, WB_ERR_REFUSED, "not whom we want");
+	assert_int_equal(put(&client, "x", 1), -EPROTO);
+	assert_null(wbi_tls_peer(client.tls));
+	assert_null(wbi_tls_peer(server.tls));
+	assert_null(SSL_get0_peer_certificate(server.tls->ssl));
+}
+
+/* A resumption asks for no certificate; the judge is asked all the same. */
+static void test_resumption_is_judged(void **state)
+{
+	struct judge judge = {.refuses = true};
+	char got[8];
+	(void)state;
+
+	meet();
+	assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), -EAGAIN); /* the ticket */
+	connect_again();
+	wbi_tls_set_judge(client.tls, judge_key, &judge);
+	for (int i = 0; i < 100; i++) {
+		side_step(&client);
+		side_step(&server);
+	}
+	assert_int_equal(judge.asked, 1);
+	assert_true(SSL_session_reused(client.tls->ssl));
+	expect_fault(&client, WB_ERR_REFUSED, "not whom we want");
+	assert_null(wbi_tls_peer(client.tls));
+}
+
+/* ---- bytes in every portion ---- */
+
+static void test_handshake_in_portions(void **state)
+{
+	(void)state;
+	for (size_t max = 1; max < 40; max += 3) {
+		connect_again();
+		for (int i = 0; i < 2; i++) {
+			wire.ends[i].read_max = max;
+			wire.ends[i].write_max = max + 1;
+			wire.ends[i].room = 100;
+		}
+		for (int i = 0;
+		     i < 100000 && !(wbi_tls_is_open(client.tls) && wbi_tls_is_open(server.tls) &&
+				     !wbi_tls_has_unsent(client.tls));
+		     i++) {
+			side_step(&client);
+			side_step(&server);
+			wbi_tls_flush(client.tls);
+			wbi_tls_flush(server.tls);
+		}
+		expect_open(&client);
+		expect_open(&server);
+		carry(&client, &server, (const uint8_t *)"to the server", 13);
+		carry(&server, &client, (const uint8_t *)"to the client", 13);
+	}
+}
+
+static void test_large_data_through_a_narrow_pipe(void **state)
+{
+	uint8_t *data = new_pattern(BIG_BYTES);
+	(void)state;
+
+	meet();
+	wire.ends[0].room = wire.ends[1].room = 5000;
+	wire.ends[1].read_max = 777;
+	carry(&client, &server, data, BIG_BYTES);
+	carry(&server, &client, data, BIG_BYTES);
+	free(data);
+}
+
+/* What a write took is gone from the caller's memory: the rest of a record waits inside. */
+static void test_what_was_taken_may_change(void **state)
+{
+	uint8_t *data = new_pattern(WBI_TLS_RECORD_BYTES), got[WBI_TLS_RECORD_BYTES];
+	uint8_t copy[WBI_TLS_RECORD_BYTES];
+	size_t have = 0;
+	(void)state;
+
+	meet();
+	memcpy(copy, data, sizeof(copy));
+	wire.ends[0].room = wire.there.bytes + 100;
+	assert_int_equal(put(&client, data, WBI_TLS_RECORD_BYTES), WBI_TLS_RECORD_BYTES);
+	assert_true(wbi_tls_has_unsent(client.tls));
+	memset(data, 0, WBI_TLS_RECORD_BYTES);
+	assert_int_equal(put(&client, "more", 4), -EAGAIN);
+	wire.ends[0].room = 0;
+	assert_int_equal(wbi_tls_flush(client.tls), 0);
+	assert_false(wbi_tls_has_unsent(client.tls));
+	while (have < sizeof(got)) {
+		ssize_t n = wbi_tls_read(server.tls, got + have, sizeof(got) - have);
+		assert_true(n > 0);
+		have += (size_t)n;
+	}
+	assert_memory_equal(got, copy, sizeof(got));
+	free(data);
+}
+
+/* Small parts share a record; a large one is written from where it lies. */
+static void test_few_records(void **state)
+{
+	uint8_t *data = new_pattern(BIG_BYTES), *got = malloc(BIG_BYTES);
+	struct iovec parts[5] = {{data, 0}, {data, 60}, {data + 60, 0}, {data + 60, 7}};
+	unsigned before;
+	(void)state;
+
+	meet();
+	parts[4] = (struct iovec){data + 67, 4 * WBI_TLS_RECORD_BYTES};
+	before = wire.ends[0].writes;
+	assert_int_equal(wbi_tls_write(client.tls, parts, 5), 67 + 4 * WBI_TLS_RECORD_BYTES);
+	assert_int_equal(wire.ends[0].writes - before, 5);
+	assert_int_equal(wbi_tls_read(server.tls, got, BIG_BYTES), 67 + 4 * WBI_TLS_RECORD_BYTES);
+	assert_memory_equal(got, data, 67 + 4 * WBI_TLS_RECORD_BYTES);
+	free(data);
+	free(got);
+}
+
+/* A read that fills its buffer leaves the rest, and says that it is there. */
+static void test_unread_is_known(void **state)
+{
+	char got[16];
+	(void)state;
+
+	meet();
+	assert_int_equal(wbi_tls_read(server.tls, got, sizeof(got)), -EAGAIN);
+	assert_false(wbi_tls_has_unread(server.tls));
+	assert_int_equal(put(&client, "0123456789", 10), 10);
+	assert_int_equal(wbi_tls_read(server.tls, got, 4), 4);
+	assert_true(wbi_tls_has_unread(server.tls));
+	assert_int_equal(wire.there.bytes, 0);
+	assert_int_equal(wbi_tls_read(server.tls, got + 4, 12), 6);
+	assert_memory_equal(got, "0123456789", 10);
+	assert_false(wbi_tls_has_unread(server.tls));
+}
+
+/* The first words may come with the end of the handshake: nothing in the io tells of them. */
+static void test_first_words_behind_the_handshake(void **state)
+{
+	char got[16];
+	(void)state;
+
+	side_step(&client);
+	side_step(&server);
+	assert_true(side_step(&client));
+	assert_int_equal(put(&client, "hello", 5), 5);
+	assert_true(side_step(&server));
+	assert_int_equal(wire.there.bytes, 0);
+	assert_true(wbi_tls_has_unread(server.tls));
+	assert_int_equal(wbi_tls_read(server.tls, got, sizeof(got)), 5);
+}
+
+static void test_keys_change_along_the_way(void **state)
+{
+	uint8_t *data = new_pattern(BIG_BYTES);
+	(void)state;
+
+	client.context->rekey_after = 2;
+	meet();
+	carry(&client, &server, data, BIG_BYTES);
+	carry(&server, &client, data, BIG_BYTES);
+	assert_true(client.tls->records <= 2);
+	free(data);
+}
+
+/* ---- ends ---- */
+
+static void test_end_in_one_direction(void **state)
+{
+	char got[8];
+	(void)state;
+
+	meet();
+	assert_int_equal(put(&client, "last", 4), 4);
+	assert_int_equal(wbi_tls_shutdown(client.tls), 0);
+	assert_int_equal(wbi_tls_read(server.tls, got, sizeof(got)), 4);
+	assert_int_equal(wbi_tls_read(server.tls, got, sizeof(got)), 0);
+	assert_int_equal(wbi_tls_read(server.tls, got, sizeof(got)), 0);
+	assert_int_equal(put(&server, "reply", 5), 5);
+	assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), 5);
+	assert_int_equal(wbi_tls_shutdown(server.tls), 0);
+	assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), 0);
+}
+
+static void test_end_that_nobody_said(void **state)
+{
+	char got[8];
+	(void)state;
+
+	meet();
+	assert_int_equal(put(&client, "last", 4), 4);
+	wire.there.ended = true;
+	assert_int_equal(wbi_tls_read(server.tls, got, sizeof(got)), 4);
+	assert_int_equal(wbi_tls_read(server.tls, got, sizeof(got)), -ECONNRESET);
+	expect_fault(&server, WB_ERR_CLOSED, "did not say so");
+	expect_peer(&server, CLIENT_KEY);
+}
+
+static void test_end_in_the_handshake(void **state)
+{
+	(void)state;
+	side_step(&client);
+	wire.back.ended = true;
+	side_step(&client);
+	expect_fault(&client, WB_ERR_CLOSED, "hung up during the handshake");
+	assert_int_equal(wbi_tls_shutdown(client.tls), -ECONNRESET);
+}
+
+static void test_io_that_fails(void **state)
+{
+	char got[8];
+	(void)state;
+
+	meet();
+	assert_int_equal(put(&server, "why", 3), 3);
+	wire.ends[0].fail_write = EPIPE;
+	assert_int_equal(put(&client, "x", 1), 1); /* encrypted, and so taken: told by the next */
+	assert_int_equal(put(&client, "x", 1), -EPIPE);
+	assert_int_equal(put(&client, "x", 1), -EPIPE);
+	assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), 3); /* what it still said */
+	wire.ends[0].fail_read = ECONNRESET;
+	assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), -ECONNRESET);
+	expect_fault(&client, WB_ERR_SYSTEM, "reset");
+}
+
+/* ---- what was changed on the way ---- */
+
+static void test_changed_byte(void **state)
+{
+	char got[8];
+	(void)state;
+
+	meet();
+	assert_int_equal(put(&client, "text", 4), 4);
+	wire.there.data[wire.there.bytes - 1] ^= 1;
+	assert_int_equal(wbi_tls_read(server.tls, got, sizeof(got)), -EPROTO);
+	expect_fault(&server, WB_ERR_MALFORMED, "bad record mac");
+	assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), -EPROTO);
+	expect_fault(&client, WB_ERR_REFUSED, "the peer refuses: bad record mac");
+}
+
+/* Every byte of the server's answer, changed: no handshake holds, and nothing breaks. */
+static void test_changed_handshake(void **state)
+{
+	size_t bytes;
+	(void)state;
+
+	side_step(&client);
+	side_step(&server);
+	bytes = wire.back.bytes;
+	for (size_t i = 0; i < bytes; i += 7) {
+		connect_again();
+		side_step(&client);
+		side_step(&server);
+		wire.back.data[i % wire.back.bytes] ^= 0x40;
+		for (int k = 0; k < 4; k++) {
+			side_step(&client);
+			side_step(&server);
+		}
+		assert_false(wbi_tls_is_open(client.tls) && wbi_tls_is_open(server.tls));
+	}
+}
+
+/* ---- tickets ---- */
+
+/* The client takes its ticket from what follows the handshake. */
+static void take_ticket(void)
+{
+	char got[8];
+
+	assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), -EAGAIN);
+}
+
+static void test_resumption(void **state)
+{
+	(void)state;
+	meet();
+	take_ticket();
+	connect_again();
+	meet();
+	assert_true(wbi_tls_is_resumed(client.tls));
+	assert_true(wbi_tls_is_resumed(server.tls));
+	expect_peer(&client, SERVER_KEY);
+	expect_peer(&server, CLIENT_KEY);
+	carry(&client, &server, (const uint8_t *)"again", 5);
+}
+
+/* A connection that was lost, which is when it counts. */
+static void test_resumption_after_a_loss(void **state)
+{
+	char got[8];
+	(void)state;
+
+	for (int i = 0; i < 3; i++) {
+		meet();
+		assert_int_equal(wbi_tls_is_resumed(client.tls), i > 0);
+		take_ticket();
+		wire.back.ended = true;
+		assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), -ECONNRESET);
+		connect_again();
+	}
+}
+
+/* Another daemon, or the same one started again: it cannot read the ticket, and is asked anew who
+ * it is. */
+static void test_ticket_of_another_server(void **state)
+{
+	(void)state;
+	meet();
+	take_ticket();
+	side_close(&server);
+	side_open(&server, WBI_TLS_SERVER, OTHER_KEY);
+	connect_again();
+	meet();
+	assert_false(wbi_tls_is_resumed(client.tls));
+	expect_peer(&client, OTHER_KEY);
+}
+
+static void test_no_ticket_without_a_context(void **state)
+{
+	(void)state;
+	meet();
+	take_ticket();
+	side_close(&client);
+	side_open(&client, WBI_TLS_CLIENT, OTHER_KEY);
+	connect_again();
+	meet();
+	assert_false(wbi_tls_is_resumed(client.tls));
+	expect_peer(&server, OTHER_KEY);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_both_learn_the_key),
+		TEST(test_whose_turn_it_is),
+		TEST(test_halves_that_do_not_belong_together),
+		TEST(test_judged_before_our_key_is_shown),
+		TEST(test_found_wanting),
+		TEST(test_resumption_is_judged),
+		TEST(test_handshake_in_portions),
+		TEST(test_large_data_through_a_narrow_pipe),
+		TEST(test_what_was_taken_may_change),
+		TEST(test_few_records),
+		TEST(test_unread_is_known),
+		TEST(test_first_words_behind_the_handshake),
+		TEST(test_keys_change_along_the_way),
+		TEST(test_end_in_one_direction),
+		TEST(test_end_that_nobody_said),
+		TEST(test_end_in_the_handshake),
+		TEST(test_io_that_fails),
+		TEST(test_changed_byte),
+		TEST(test_changed_handshake),
+		TEST(test_resumption),
+		TEST(test_resumption_after_a_loss),
+		TEST(test_ticket_of_another_server),
+		TEST(test_no_ticket_without_a_context),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
