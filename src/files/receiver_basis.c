@@ -1,0 +1,225 @@
+/* The basis: what is here of a file that is wanted, told as digests of blocks.
+ *
+ * First what an earlier transfer left in its temporary, whole blocks of it, then the old file at
+ * the same offsets. So an interrupted transfer and a changed file are one thing: agreeing blocks
+ * stay. Digests are computed as the answer is fetched, a bounded piece at a time. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "files/receiver_state.h"
+#include "sys/fd.h"
+
+enum { OLD_FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC };
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+int wbi_basis_open_old(struct wbi_file_receiver *receiver, const struct wbi_wanted *wanted)
+{
+	int at = wbi_folder_fd(&receiver->folders, wanted->folder), fd;
+	struct stat status;
+
+	if (wanted->old_is_held)
+		return fcntl(wanted->held, F_DUPFD_CLOEXEC, 0);
+	fd = at < 0 ? -1 : openat(at, wanted->name, OLD_FLAGS);
+
+	if (fd >= 0 && (fstat(fd, &status) != 0 || !is_same(&status, &wanted->old)))
+		wbi_fd_close(&fd);
+	return fd;
+}
+
+static int find_old(struct wbi_file_receiver *receiver, struct wbi_wanted *wanted)
+{
+	int at = wbi_folder_fd(&receiver->folders, wanted->folder);
+	int fd = at < 0 || receiver->options.no_delta ? -1 : openat(at, wanted->name, OLD_FLAGS);
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &wanted->old) != 0 || !S_ISREG(wanted->old.st_mode) ||
+	    wanted->old.st_size < WBI_RECEIVER_BASIS_MIN)
+		wbi_fd_close(&fd);
+	return fd;
+}
+
+static void find_left(struct wbi_file_receiver *receiver, struct wbi_wanted *wanted)
+{
+	int at = wbi_folder_fd(&receiver->folders, wanted->folder);
+
+	if (at < 0)
+		return;
+	wanted->left =
+		wbi_temporary_resume(at, wanted->name, wanted->temporary, &wanted->left_bytes);
+	if (wanted->left < 0)
+		wanted->held = wbi_temporary_look(at, wanted->name, &wanted->held_then);
+}
+
+/* What another transfer has written so far serves as well as an old file, if it is more: often it
+ * is this transfer's own beginning, whose session is still waited for. */
+static void prefer_held(struct wbi_file_receiver *receiver, struct wbi_wanted *wanted)
+{
+	struct wbi_receiver_basis *basis = &receiver->basis;
+
+	if (wanted->held < 0 || wanted->held_then.st_size < WBI_RECEIVER_BASIS_MIN ||
+	    (basis->old >= 0 && wanted->old.st_size >= wanted->held_then.st_size))
+		return;
+	wbi_fd_close(&basis->old);
+	basis->old = fcntl(wanted->held, F_DUPFD_CLOEXEC, 0);
+	wanted->old = wanted->held_then;
+	wanted->old_is_held = true;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* How far the two sources reach. Whole blocks only, but for the last one of an old file that is as
+ * long as the new one: there the blocks' ends agree, too. */
+static void measure(struct wbi_wanted *wanted, bool has_old)
+{
+	uint64_t old = has_old ? (uint64_t)wanted->old.st_size : 0;
+	uint64_t most = wanted->has_size ? wanted->size : UINT64_MAX, block;
+
+	wanted->block_bytes = block =
+		wbi_item_block_bytes(wanted->has_size           ? wanted->size
+				     : old > wanted->left_bytes ? old
+								: wanted->left_bytes);
+	wanted->kept_bytes = least(wanted->left_bytes, most) / block * block;
+	wanted->basis_bytes = wanted->kept_bytes;
+	if (old > wanted->kept_bytes)
+		wanted->basis_bytes = wanted->has_size && old == wanted->size
+					      ? old
+					      : least(old, most) / block * block;
+	wanted->has_old = wanted->basis_bytes > wanted->kept_bytes;
+}
+
+enum wb_err wbi_basis_begin(struct wbi_file_receiver *receiver, uint8_t *out, size_t room,
+			    size_t *ret_bytes)
+{
+	struct wbi_receiver_basis *basis = &receiver->basis;
+	struct wbi_wanted *wanted = WBI_CONTAINER(receiver->asking.next, struct wbi_wanted, ask);
+	bool large = !wanted->has_size || wanted->size > WBI_ITEM_SMALL_BYTES;
+	struct wbi_answer answer;
+
+	if (room < WBI_ITEM_HEAD_BYTES_MAX)
+		return WB_OK;
+	wbi_list_remove(&wanted->ask);
+	*basis = (struct wbi_receiver_basis){.of = wanted, .old = -1, .hash = basis->hash};
+	if (large && receiver->options.sink < 0 && !wbi_folder_is_fresh(wanted->folder)) {
+		find_left(receiver, wanted);
+		basis->old = find_old(receiver, wanted);
+		prefer_held(receiver, wanted);
+		measure(wanted, basis->old >= 0);
+	}
+	wbi_answer_init(&answer, WBI_ANSWER_WANT);
+	answer.n = wanted->n;
+	if (wanted->basis_bytes && !basis->hash)
+		basis->hash = XXH3_createState();
+	if (wanted->basis_bytes && basis->hash) {
+		answer.block_bytes = wanted->block_bytes;
+		answer.block_count = (wanted->basis_bytes - 1) / wanted->block_bytes + 1;
+		basis->blocks_left = answer.block_count;
+		XXH3_128bits_reset(basis->hash);
+	}
+	wanted->asked = basis->blocks_left == 0;
+	if (wanted->asked)
+		wbi_fd_close(&basis->old);
+	return wbi_answer_encode(&answer, out, room, ret_bytes, &receiver->fault);
+}
+
+/* Reads on in the block; what cannot be read is no longer part of the basis. */
+static size_t read_basis(struct wbi_file_receiver *receiver, uint64_t block_end)
+{
+	struct wbi_receiver_basis *basis = &receiver->basis;
+	struct wbi_wanted *wanted = basis->of;
+	bool left = basis->offset < wanted->kept_bytes;
+	size_t bytes = (size_t)least(WBI_RECEIVER_IO_BYTES, block_end - basis->offset);
+	ssize_t got =
+		pread(left ? wanted->left : basis->old, receiver->io, bytes, (off_t)basis->offset);
+
+	if (got <= 0) {
+		wanted->basis_bytes =
+			least(wanted->basis_bytes,
+			      basis->offset / wanted->block_bytes * wanted->block_bytes);
+		return 0;
+	}
+	XXH3_128bits_update(basis->hash, receiver->io, (size_t)got);
+	basis->offset += (uint64_t)got;
+	return (size_t)got;
+}
+
+static void end_block(struct wbi_receiver_basis *basis, uint8_t *out)
+{
+	XXH128_canonical_t canonical;
+
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(basis->hash));
+	memcpy(out, canonical.digest, WBI_ITEM_BLOCK_DIGEST_BYTES);
+	XXH3_128bits_reset(basis->hash);
+}
+
+static void end_basis(struct wbi_receiver_basis *basis)
+{
+	wbi_fd_close(&basis->old);
+	if (basis->of) {
+		basis->of->asked = true;
+		basis->of->has_old = basis->of->basis_bytes > basis->of->kept_bytes;
+	}
+	basis->of = NULL;
+}
+
+/* The whole of one block, or as far as the budget goes. True: its digest is written. */
+static bool fill_block(struct wbi_file_receiver *receiver, uint8_t *out, size_t *budget)
+{
+	struct wbi_receiver_basis *basis = &receiver->basis;
+	struct wbi_wanted *wanted = basis->of;
+	uint64_t end;
+
+	if (!wanted || receiver->err || basis->offset >= wanted->basis_bytes) {
+		/* Announced, and not to be had any more. */
+		memset(out, 0, WBI_ITEM_BLOCK_DIGEST_BYTES);
+		return true;
+	}
+	end = (basis->offset / wanted->block_bytes + 1) * wanted->block_bytes;
+	end = least(end, wanted->basis_bytes);
+	while (basis->offset < end) {
+		size_t got;
+		if (!*budget)
+			return false;
+		got = read_basis(receiver, end);
+		*budget -= got < *budget ? got : *budget;
+		if (!got)
+			break;
+	}
+	end_block(basis, out);
+	return true;
+}
+
+size_t wbi_basis_fill(struct wbi_file_receiver *receiver, uint8_t *out, size_t room, size_t *budget)
+{
+	struct wbi_receiver_basis *basis = &receiver->basis;
+	size_t used = 0;
+
+	while (basis->blocks_left && room - used >= WBI_ITEM_BLOCK_DIGEST_BYTES) {
+		if (!fill_block(receiver, out + used, budget))
+			break;
+		used += WBI_ITEM_BLOCK_DIGEST_BYTES;
+		if (--basis->blocks_left == 0)
+			end_basis(basis);
+	}
+	return used;
+}
+
+void wbi_basis_forget(struct wbi_file_receiver *receiver, const struct wbi_wanted *wanted)
+{
+	if (receiver->basis.of == wanted)
+		receiver->basis.of = NULL;
+}
