@@ -1,7 +1,7 @@
 /* TCP keeps the order of bytes and forgets where a message began. This sends two messages over a
  * real connection, reads both with one recv, and takes them apart again with libwaybill.
  *
- *     cc glue.c -lwaybill -lcrypto */
+ *     cc glue.c $(pkg-config --cflags --libs waybill) */
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>

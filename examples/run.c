@@ -1,6 +1,6 @@
 /* Runs one command on a daemon, blocks until it has ended, and says how it did.
  *
- *     cc run.c -lwaybill -lcrypto
+ *     cc run.c $(pkg-config --cflags --libs waybill)
  *     ./a.out unix:///run/user/1000/waybill.sock uname -a */
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* Runs several shell lines at once in one session, from one loop of our own: a line of stdin each
  * goes to all of them, and what they print comes out with their number before it.
  *
- *     cc side_by_side.c -lwaybill -lcrypto
+ *     cc side_by_side.c $(pkg-config --cflags --libs waybill)
  *     seq 3 | ./a.out local 'sort -r' 'sed s/^/number-/' 'exit 3' */
 #include <errno.h>
 #include <poll.h>

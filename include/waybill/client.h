@@ -47,13 +47,55 @@ struct wb_client_callbacks {
 	void (*closed)(struct wb_client *client, const struct wb_fault *why, void *context);
 };
 
+/* A host's key, as somebody is asked about it. Borrowed for the call. */
+enum wb_host_state {
+	WB_HOST_UNKNOWN, /* nothing is known of this host */
+	WB_HOST_CHANGED, /* another key is known: it is refused, whatever the answer */
+	WB_HOST_REVOKED, /* this key was revoked: likewise */
+};
+
+struct wb_host {
+	const char *name; /* as it was written */
+	uint16_t port;
+	const char *key;         /* "ssh-ed25519 AAAA…" */
+	const char *fingerprint; /* "SHA256:…", as ssh-keygen -lf prints it */
+	enum wb_host_state state;
+	const char *file; /* which file says so, and where; "" and 0 for UNKNOWN */
+	size_t line;
+	/* What may be behind UNKNOWN: kinds of key that are known for this host and that Waybill
+	 * does not take ("ssh-rsa, ecdsa…", or ""); and how many lines made no sense and were
+	 * passed over, with the first of them (0, "", 0: none). */
+	const char *other_kinds;
+	size_t bad_lines;
+	const char *bad_file;
+	size_t bad_line;
+};
+
+enum wb_host_answer {
+	WB_HOST_REFUSE,
+	WB_HOST_ACCEPT,   /* for as long as this client lives */
+	WB_HOST_REMEMBER, /* and for ever: it is written down in known_hosts */
+};
+
+/* Called from within wb_client_process. May block: who takes longer than the daemon waits is
+ * connected anew. */
+typedef enum wb_host_answer wb_host_fn(const struct wb_host *host, void *context);
+
 struct wb_client_options {
-	const char *
-		uri; /* "unix:///path", "tcp://127.0.0.1:9292", or "local": the user's own daemon */
+	/* "local" (the user's own daemon), "unix:///path", "tcp://127.0.0.1:9292", or over tls
+	 * "[user@]host[:port]" and "tls://[user@]host[:port]" (port 9292). */
+	const char *uri;
 	const char *agent;       /* how to appear in lists, at most 63 bytes; NULL: "libwaybill" */
 	uint64_t retry_ms;       /* how long to try again once a connection is lost; 0: never */
 	uint32_t silence_ms;     /* a connection that is silent for so long is lost; 0: 45 s */
-	const uid_t *server_uid; /* whose daemon it must be; NULL: our own */
+	const uid_t *server_uid; /* unix, tcp: whose daemon it must be; NULL: our own */
+	/* Over tls: key files to show, in this order, NULL-terminated; NULL: Waybill's own
+	 * id_ed25519, ~/.ssh/id_ed25519, and what ssh-agent holds. */
+	const char *const *identities;
+	const char *known_hosts; /* a file; NULL: Waybill's own, ~/.ssh/known_hosts, /etc/ssh's */
+	bool accept_new;         /* a host never seen before is trusted, and written down */
+	wb_host_fn *host;        /* asked about a key that is not known; NULL: it is refused */
+	void *host_context;
 	const struct wb_client_callbacks *callbacks; /* each of them may be NULL, and so may this */
 	void *context;
 };
@@ -62,10 +104,12 @@ struct wb_client_options {
  * but for `callbacks`, which must outlive the client.
  *
  * Looks names up, once (blocks for as long as that takes; numeric and unix addresses need none).
- * tcp:// is for loopback only. Whether the daemon is ours the kernel is asked before anything is
- * sent. Returns WB_OK and the caller owns *ret_client; WB_ERR_ARGUMENT (the URI); WB_ERR_REFUSED
- * (not a loopback address); WB_ERR_UNSUPPORTED (a transport that this build lacks); WB_ERR_NOMEM,
- * WB_ERR_SYSTEM. That nobody listens there is told later, by `closed`. */
+ * tcp:// is for loopback only; whether the daemon is ours the kernel is asked before anything is
+ * sent. Over tls it is the host's key that is looked at first; known_hosts and key files are read
+ * then, and a key in ssh-agent is used there (wb_client_process blocks for so long). Returns WB_OK
+ * and the caller owns *ret_client; WB_ERR_ARGUMENT (the URI); WB_ERR_REFUSED (not a loopback
+ * address); WB_ERR_UNSUPPORTED (a transport that this build lacks); WB_ERR_NOMEM, WB_ERR_SYSTEM.
+ * That nobody listens there is told later, by `closed`. */
 WB_WARN_UNUSED enum wb_err wb_client_new(const struct wb_client_options *options,
 					 struct wb_client **ret_client, struct wb_fault *fault);
 

@@ -1,5 +1,4 @@
 /* The life of a client: attempts, connections, the end. */
-#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,12 +14,18 @@ enum {
 	LEAVE_MS = 2000, /* for the last words */
 	RETRY_FIRST_MS = 50,
 	RETRY_MOST_MS = 2000,
+	/* A daemon whose door is crowded drops whoever has not said who it is. */
+	FIRST_RETRY_MS = 5000,
 };
 
 static const char *const state_names[] = {
-	[WBI_CLIENT_WAITING] = "waiting",   [WBI_CLIENT_DIALING] = "dialing",
-	[WBI_CLIENT_GREETING] = "greeting", [WBI_CLIENT_UP] = "up",
-	[WBI_CLIENT_OVER] = "over",         [WBI_CLIENT_CLOSED] = "closed",
+	[WBI_CLIENT_WAITING] = "waiting",
+	[WBI_CLIENT_DIALING] = "dialing",
+	[WBI_CLIENT_SECURING] = "securing",
+	[WBI_CLIENT_GREETING] = "greeting",
+	[WBI_CLIENT_UP] = "up",
+	[WBI_CLIENT_OVER] = "over",
+	[WBI_CLIENT_CLOSED] = "closed",
 };
 
 const char *wb_client_state_name(const struct wb_client *client)
@@ -31,11 +36,6 @@ const char *wb_client_state_name(const struct wb_client *client)
 static void set_state(struct wb_client *client, enum wbi_client_state state)
 {
 	client->state = state;
-}
-
-static bool has_connection(const struct wb_client *client)
-{
-	return client->state == WBI_CLIENT_GREETING || client->state == WBI_CLIENT_UP;
 }
 
 void wbi_client_touch(struct wb_client *client)
@@ -53,6 +53,7 @@ static enum wb_err make_session(struct wb_client *client, uint32_t silence_ms,
 		.role = WBI_CLIENT,
 		.limits = wbi_session_limits_default,
 		.agent = client->agent,
+		.user = client->target.destination.user[0] ? client->target.destination.user : NULL,
 	};
 	enum wb_err err = wbi_rand_fill(random, sizeof(random), fault);
 
@@ -89,6 +90,10 @@ enum wb_err wb_client_new(const struct wb_client_options *options, struct wb_cli
 	err = wbi_target_init(&client->target, options->uri, fault);
 	if (!err && options->server_uid)
 		client->target.server_uid = *options->server_uid;
+	if (!err && client->target.destination.uri.transport == WBI_TLS &&
+	    wbi_trust_new(options, client->target.destination.uri.host,
+			  client->target.destination.uri.port, &client->trust))
+		err = wb_fault_set(fault, WB_ERR_NOMEM, NULL, 0, "client: no memory");
 	if (!err)
 		err = make_session(client, options->silence_ms, fault);
 	/* Touched only as far as a read fills it. */
@@ -104,10 +109,10 @@ enum wb_err wb_client_new(const struct wb_client_options *options, struct wb_cli
 
 static void drop_connection(struct wb_client *client)
 {
-	if (has_connection(client)) {
+	if (wbi_client_has_connection(client))
 		wbi_session_conn_done(&client->conn);
+	if (wbi_client_has_connection(client) || client->state == WBI_CLIENT_SECURING)
 		wbi_link_close(&client->link.link);
-	}
 	wbi_fd_close(&client->fd);
 }
 
@@ -127,6 +132,7 @@ void wb_client_free(struct wb_client *client)
 	free_calls(&client->ended);
 	wbi_client_bury(client);
 	wbi_session_free(client->session);
+	wbi_trust_free(client->trust);
 	wbi_target_done(&client->target);
 	free(client->scratch);
 	free(client);
@@ -188,6 +194,8 @@ static uint64_t retry_delay_ms(unsigned attempts)
 
 static uint64_t hold_ms(const struct wb_client *client)
 {
+	if (client->trust && !client->known && client->retry_ms > FIRST_RETRY_MS)
+		return FIRST_RETRY_MS;
 	return client->retry_ms == WB_RETRY_AS_HELD ? client->session->hold_ms : client->retry_ms;
 }
 
@@ -216,26 +224,40 @@ static void try_later(struct wb_client *client, uint64_t now_ms)
 		tell_disconnected(client, now_ms);
 }
 
+/* With another key, or after a long look at the host's. */
+static void connect_anew(struct wb_client *client, uint64_t now_ms)
+{
+	set_state(client, WBI_CLIENT_WAITING);
+	client->attempt_ms = now_ms;
+	client->dirty = true;
+}
+
 static void connection_lost(struct wb_client *client, uint64_t now_ms)
 {
 	drop_connection(client);
 	if (client->carried)
 		client->attempts = 0;
+	if (client->next_key && wbi_trust_next(client->trust)) {
+		client->next_key = false;
+		connect_anew(client, now_ms);
+		return;
+	}
+	client->final = client->final || client->next_key;
 	try_later(client, now_ms);
 }
 
 static wbi_session_conn_fn on_event;
 
+/* The link stands: `hello` is due. */
 static enum wb_err begin_session(struct wb_client *client, uint64_t now_ms, struct wb_fault *fault)
 {
 	struct wbi_carrier *carrier;
-	enum wb_err err = wbi_stream_link_init(&client->link, NULL, client->fd, NULL, 0, fault);
+	enum wb_err err = WB_OK;
 
-	if (!err && wbi_carrier_new(&client->session->config, now_ms, &carrier))
+	if (wbi_carrier_new(&client->session->config, now_ms, &carrier))
 		err = wb_fault_set(fault, WB_ERR_NOMEM, NULL, 0, "connect: no memory");
 	if (err)
 		return err;
-	client->fd = -1;
 	client->carried = false;
 	wbi_session_conn_init(&client->conn, &client->link.link, carrier, client->scratch,
 			      on_event);
@@ -259,6 +281,62 @@ static void dial_failed(struct wb_client *client, const struct wb_fault *fault, 
 	try_later(client, now_ms);
 }
 
+static enum wb_err begin_plain(struct wb_client *client, uint64_t now_ms, struct wb_fault *fault)
+{
+	enum wb_err err = wbi_tls_link_init(&client->link, NULL, NULL, client->fd, NULL, 0, fault);
+
+	if (err)
+		return err;
+	client->fd = -1;
+	set_state(client, WBI_CLIENT_SECURING);
+	return begin_session(client, now_ms, fault);
+}
+
+static enum wb_err begin_securing(struct wb_client *client, struct wb_fault *fault)
+{
+	enum wb_err err = wbi_client_secure(client, fault);
+
+	if (err) {
+		client->final = true; /* there is no key to show, and none will be found */
+		return err;
+	}
+	set_state(client, WBI_CLIENT_SECURING);
+	client->dirty = true;
+	return WB_OK;
+}
+
+/* Somebody else's key stays somebody else's; a daemon that went away may be there again. */
+static void securing_failed(struct wb_client *client, const struct wb_fault *fault, uint64_t now_ms)
+{
+	if (fault->err != WB_ERR_CLOSED && fault->err != WB_ERR_SYSTEM) {
+		client->final = true;
+		dial_failed(client, fault, now_ms);
+		return;
+	}
+	note_why(client, "lost", fault);
+	connection_lost(client, now_ms);
+}
+
+static void process_securing(struct wb_client *client, unsigned ready, uint64_t now_ms)
+{
+	struct wb_fault fault;
+	bool done = false, late = false;
+	enum wb_err err = wbi_client_secure_step(client, ready, &done, &late, &fault);
+
+	now_ms = wbi_clock_ms(); /* whoever was asked, a person or ssh-agent, took his time */
+	if (!err && late) {
+		drop_connection(client);
+		connect_anew(client, now_ms);
+	} else if (!err && done) {
+		err = begin_session(client, now_ms, &fault);
+	} else if (!err && client->attempt_ms <= now_ms) {
+		err = wb_fault_set(&fault, WB_ERR_CLOSED, NULL, 0, "tls: no answer within %d s",
+				   DIAL_MS / 1000);
+	}
+	if (err)
+		securing_failed(client, &fault, now_ms);
+}
+
 static void dialed(struct wb_client *client, uint64_t now_ms)
 {
 	struct wb_fault fault;
@@ -267,7 +345,8 @@ static void dialed(struct wb_client *client, uint64_t now_ms)
 	if (!err)
 		err = wbi_dial_check(&client->target, client->addr, client->fd, &fault);
 	if (!err)
-		err = begin_session(client, now_ms, &fault);
+		err = client->trust ? begin_securing(client, &fault)
+				    : begin_plain(client, now_ms, &fault);
 	if (err)
 		dial_failed(client, &fault, now_ms);
 }
@@ -291,18 +370,17 @@ static void attempt(struct wb_client *client, uint64_t now_ms)
 
 /* ---- events of the engine ---- */
 
-static void on_welcome(struct wb_client *client, const struct wb_header *header)
+/* `resumed` in its header is not all: a server that was restarted resumes what it has begun itself,
+ * where its first welcome was lost. */
+static void on_welcome(struct wb_client *client, bool resumed)
 {
 	const struct wb_client_callbacks *callbacks = client->callbacks;
-	bool resumed;
 
 	set_state(client, WBI_CLIENT_UP);
 	client->known = true;
 	client->told = false;
 	client->give_up_ms = WBI_NEVER_MS;
 	client->addr = 0;
-	if (wb_header_get_bool(header, "resumed", &resumed, NULL) != WB_OK)
-		resumed = false;
 	if (callbacks && callbacks->connected)
 		callbacks->connected(client, resumed, client->context);
 }
@@ -314,6 +392,8 @@ static void on_problem(struct wb_client *client, const struct wbi_problem *probl
 	wb_fault_set(&fault, problem->ours ? WB_ERR_MALFORMED : WB_ERR_REFUSED, problem->field,
 		     problem->offset, "%s%s", problem->ours ? "bad answer: " : "", problem->text);
 	note_why(client, problem->code, &fault);
+	if (wbi_client_try_next_key(client, problem->code))
+		return;
 	client->final = client->final || !problem->retry;
 }
 
@@ -344,7 +424,7 @@ static void on_event(struct wbi_session_conn *conn, enum wbi_event_kind kind,
 
 	switch (kind) {
 	case WBI_EVENT_WELCOME:
-		on_welcome(client, event->header);
+		on_welcome(client, event->resumed);
 		break;
 	case WBI_EVENT_BYE:
 		on_bye(client);
@@ -367,50 +447,6 @@ static void on_event(struct wbi_session_conn *conn, enum wbi_event_kind kind,
 
 /* ---- the public face ---- */
 
-int wb_client_fd(const struct wb_client *client)
-{
-	return has_connection(client) ? client->link.watch.fd : client->fd;
-}
-
-short wb_client_events(const struct wb_client *client)
-{
-	unsigned wants;
-
-	if (client->state == WBI_CLIENT_DIALING)
-		return POLLOUT;
-	if (!has_connection(client))
-		return 0;
-	wants = wbi_session_conn_wants(&client->conn);
-	return (short)((wants & WBI_READ ? POLLIN : 0) | (wants & WBI_WRITE ? POLLOUT : 0));
-}
-
-static uint64_t deadline_ms(const struct wb_client *client)
-{
-	uint64_t deadline = client->leaving ? client->leave_ms : WBI_NEVER_MS, other;
-
-	if (client->state >= WBI_CLIENT_OVER)
-		return WBI_NEVER_MS;
-	other = has_connection(client) ? wbi_session_conn_deadline(&client->conn)
-				       : client->attempt_ms;
-	if (other < deadline)
-		deadline = other;
-	return client->give_up_ms < deadline ? client->give_up_ms : deadline;
-}
-
-int wb_client_timeout_ms(const struct wb_client *client)
-{
-	uint64_t deadline = deadline_ms(client), now_ms;
-
-	if (client->dirty && client->state != WBI_CLIENT_CLOSED)
-		return 0;
-	if (deadline == WBI_NEVER_MS)
-		return -1;
-	now_ms = wbi_clock_ms();
-	if (deadline <= now_ms)
-		return 0;
-	return deadline - now_ms > INT_MAX ? INT_MAX : (int)(deadline - now_ms);
-}
-
 static unsigned link_events(short ready)
 {
 	return (unsigned)((ready & POLLIN ? WBI_READ : 0) | (ready & POLLOUT ? WBI_WRITE : 0) |
@@ -419,9 +455,18 @@ static unsigned link_events(short ready)
 
 static void process_connection(struct wb_client *client, short ready, uint64_t now_ms)
 {
-	wbi_session_conn_process(&client->conn, link_events(ready), now_ms);
-	if (wbi_session_conn_over(&client->conn))
-		connection_lost(client, now_ms);
+	const struct wb_fault *fault;
+
+	wbi_session_conn_process(&client->conn,
+				 wbi_tls_link_ready(&client->link, link_events(ready)), now_ms);
+	if (!wbi_session_conn_over(&client->conn))
+		return;
+	fault = wbi_client_tls_fault(client);
+	if (fault) {
+		note_why(client, "tls", fault);
+		client->final = true;
+	}
+	connection_lost(client, now_ms);
 }
 
 static void process_dialing(struct wb_client *client, short ready, uint64_t now_ms)
@@ -448,7 +493,11 @@ static void process_state(struct wb_client *client, short ready, uint64_t now_ms
 		process_dialing(client, ready, now_ms);
 		ready = 0;
 	}
-	if (has_connection(client))
+	if (client->state == WBI_CLIENT_SECURING) {
+		process_securing(client, link_events(ready), now_ms);
+		ready = 0;
+	}
+	if (wbi_client_has_connection(client))
 		process_connection(client, ready, now_ms);
 	if (client->state < WBI_CLIENT_OVER && client->give_up_ms < end_ms)
 		end_ms = client->give_up_ms;
@@ -463,7 +512,7 @@ void wb_client_process(struct wb_client *client, short ready)
 	if (client->state < WBI_CLIENT_OVER)
 		process_state(client, ready, wbi_clock_ms());
 	/* A callback may have added to what is to be written. */
-	if (client->dirty && has_connection(client)) {
+	if (client->dirty && wbi_client_has_connection(client)) {
 		client->dirty = false;
 		process_connection(client, 0, wbi_clock_ms());
 	}
@@ -511,20 +560,4 @@ void wb_client_continue(struct wb_client *client)
 	if (client->give_up_ms != WBI_NEVER_MS)
 		client->give_up_ms = wbi_clock_ms() + hold_ms(client);
 	client->dirty = true;
-}
-
-bool wb_client_is_connected(const struct wb_client *client)
-{
-	return client->state == WBI_CLIENT_UP;
-}
-
-bool wb_client_is_flushed(const struct wb_client *client)
-{
-	return !client->dirty &&
-	       !(has_connection(client) && wbi_session_conn_wants(&client->conn) & WBI_WRITE);
-}
-
-bool wb_client_is_closed(const struct wb_client *client)
-{
-	return client->state == WBI_CLIENT_CLOSED;
 }

@@ -2,19 +2,23 @@
  *
  *   client.c        the life of a client: attempts, connections, the end
  *   client_dial.c   one connection: dialling, and whether it is our daemon that answers
+ *   client_secure.c the same over tls: the handshake, and whose key the host shows
+ *   client_wait.c   what a client waits for
  *   client_call.c   a call: output kept and offered, stdin kept until it has arrived
  *   client_open.c   what is asked for: exec, attach, jobs, kill
  *   client_run.c    the blocking helper */
 #ifndef WBI_CLIENT_H
 #define WBI_CLIENT_H
 
+#include "app/destination.h"
+#include "app/trust.h"
 #include "base/buf.h"
 #include "base/list.h"
 #include "conn/session_conn.h"
 #include "session/session.h"
 #include "sys/addr.h"
 #include "sys/peer.h"
-#include "transport/stream.h"
+#include "transport/tls_link.h"
 #include "waybill/client.h"
 
 /* ---- dialling (client_dial.c) ---- */
@@ -23,6 +27,7 @@ enum { WBI_DIAL_ADDRESSES_MAX = 8 };
 
 /* Where a daemon is, looked up once. */
 struct wbi_target {
+	struct wbi_destination destination;
 	struct wbi_addr addrs[WBI_DIAL_ADDRESSES_MAX];
 	unsigned count;
 	uid_t server_uid;
@@ -46,11 +51,34 @@ WB_WARN_UNUSED enum wb_err wbi_dial_finish(const struct wbi_target *target, unsi
 WB_WARN_UNUSED enum wb_err wbi_dial_check(struct wbi_target *target, unsigned i, int fd,
 					  struct wb_fault *fault);
 
+/* ---- tls (client_secure.c) ---- */
+
+struct wb_client;
+
+/* Begins the handshake on the descriptor that was dialled, which the link owns afterwards. Returns
+ * as wbi_trust_begin. */
+WB_WARN_UNUSED enum wb_err wbi_client_secure(struct wb_client *client, struct wb_fault *fault);
+
+/* Takes the handshake further. ret_done: it has held and the host is the right one. ret_late: the
+ * answer took so long that the connection is best made anew. Returns WB_OK; WB_ERR_REFUSED (the
+ * host's key); or why TLS failed. */
+WB_WARN_UNUSED enum wb_err wbi_client_secure_step(struct wb_client *client, unsigned ready,
+						  bool *ret_done, bool *ret_late,
+						  struct wb_fault *fault);
+
+/* Why TLS has ended the connection: NULL where it is merely lost. A daemon that refuses our
+ * handshake is heard of only behind it (RFC 8446, section 2). Borrowed from the connection. */
+const struct wb_fault *wbi_client_tls_fault(const struct wb_client *client);
+
+/* Whether the daemon's `error` was about the key that we showed, and there is another to show. */
+bool wbi_client_try_next_key(struct wb_client *client, const char *code);
+
 /* ---- the client (client.c) ---- */
 
 enum wbi_client_state {
 	WBI_CLIENT_WAITING, /* for the next attempt */
 	WBI_CLIENT_DIALING,
+	WBI_CLIENT_SECURING, /* the TLS handshake; nothing of ours was sent yet */
 	WBI_CLIENT_GREETING, /* `hello` was sent, or is about to be */
 	WBI_CLIENT_UP,
 	WBI_CLIENT_OVER, /* no connection any more; calls end, then `closed` is told */
@@ -59,6 +87,9 @@ enum wbi_client_state {
 
 struct wb_client {
 	struct wbi_target target;
+	struct wbi_trust *trust; /* over tls; NULL otherwise */
+	bool next_key;           /* another key of ours is to be shown at once */
+	bool late;               /* it took long to say that the host is the right one */
 	uint64_t retry_ms;
 	const struct wb_client_callbacks *callbacks; /* NULL: none */
 	void *context;
@@ -97,6 +128,12 @@ struct wb_client {
 	struct wb_fault why;
 };
 
+/* A session's connection, that is: one that parcels go over. */
+static inline bool wbi_client_has_connection(const struct wb_client *client)
+{
+	return client->state == WBI_CLIENT_GREETING || client->state == WBI_CLIENT_UP;
+}
+
 /* The client is to be processed soon. */
 void wbi_client_touch(struct wb_client *client);
 
@@ -126,7 +163,8 @@ struct wb_call {
 	struct wbi_buf input;
 	uint64_t input_base;
 	bool input_closed;
-	bool input_wanted; /* a write was cut short */
+	bool input_wanted;            /* a write was cut short */
+	struct wbi_source *own_input; /* somebody's own source in place of `input`; NULL: none */
 
 	uint64_t job;
 	pid_t pid;
@@ -140,6 +178,15 @@ struct wb_call {
 WB_WARN_UNUSED enum wb_err wbi_client_open(struct wb_client *client, const struct wbi_open *open,
 					   const struct wb_call_callbacks *callbacks, void *context,
 					   struct wb_call **ret_call, struct wb_fault *fault);
+
+/* stdin comes from the caller's own source, which outlives the call, and not by wb_call_write. Its
+ * owner is told by `input` whenever the daemon has taken some, and says _wake when it has more.
+ * To be called right after the call was opened. */
+void wbi_client_set_input(struct wb_call *call, struct wbi_source *source);
+void wbi_client_wake_input(struct wb_call *call);
+
+/* How much of stdin went into a connection so far (and may have to go again). */
+uint64_t wbi_client_input_sent(const struct wb_call *call);
 
 /* An event of the engine that names a call. */
 void wbi_client_call_event(struct wb_call *call, enum wbi_event_kind kind,

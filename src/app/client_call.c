@@ -1,5 +1,4 @@
 /* A call of a client: output kept and offered, stdin kept until it has arrived, and the result. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,8 +85,32 @@ static void tell_input(struct wb_call *call)
 		call->callbacks->input(call, call->context);
 }
 
+void wbi_client_set_input(struct wb_call *call, struct wbi_source *source)
+{
+	call->own_input = source;
+	if (input_stream(call))
+		wbi_stream_set_source(input_stream(call), source);
+}
+
+void wbi_client_wake_input(struct wb_call *call)
+{
+	if (!input_stream(call))
+		return;
+	wbi_stream_wake(input_stream(call));
+	wbi_client_touch(call->client);
+}
+
+uint64_t wbi_client_input_sent(const struct wb_call *call)
+{
+	const struct wbi_stream *input = input_stream(call);
+
+	return input ? input->offset : 0;
+}
+
 static void on_credit(struct wb_call *call)
 {
+	if (call->own_input)
+		tell_input(call);
 	if (!call->input_wanted || wb_call_input_closed(call))
 		return;
 	call->input_wanted = false;
@@ -243,7 +266,10 @@ _Static_assert((int)WB_OUTCOME_LOST == (int)WBI_OUTCOME_LOST &&
 
 static void copy_text(char *out, size_t size, const char *text)
 {
-	snprintf(out, size, "%s", text);
+	size_t bytes = strnlen(text, size - 1);
+
+	memcpy(out, text, bytes);
+	out[bytes] = '\0';
 }
 
 static void copy_result(struct wb_call *call, const struct wbi_result *from)

@@ -15,32 +15,6 @@ enum { UNSENT_BYTES = 262144 }; /* in the kernel; the rest stays where control c
 
 /* ---- where to ---- */
 
-/* "local" is the user's own daemon. */
-static enum wb_err expand_local(const char *text, char out[WBI_URI_TEXT_MAX],
-				struct wb_fault *fault)
-{
-	if (strcmp(text, "local") == 0)
-		return wbi_uri_local(out, fault);
-	if (snprintf(out, WBI_URI_TEXT_MAX, "%s", text) >= WBI_URI_TEXT_MAX)
-		return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0, "address: too long");
-	return WB_OK;
-}
-
-static enum wb_err check_uri(const struct wbi_uri *uri, struct wb_fault *fault)
-{
-	if (uri->service[0])
-		return wb_fault_set(
-			fault, WB_ERR_ARGUMENT, NULL, 0,
-			"%s: a plain service has no sessions; 'waybill talk' speaks to it",
-			uri->service);
-	if (uri->transport == WBI_TLS || uri->transport == WBI_UDP)
-		return wb_fault_set(fault, WB_ERR_UNSUPPORTED, NULL, 0,
-				    "address: only unix:// and tcp:// carry sessions here");
-	if (uri->transport == WBI_TCP && (!uri->has_port || uri->port == 0))
-		return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0, "address: it needs a port");
-	return WB_OK;
-}
-
 /* Keys are what would make anything wider safe. */
 static enum wb_err check_loopback(const struct wbi_target *target, const char *host,
 				  struct wb_fault *fault)
@@ -55,20 +29,16 @@ static enum wb_err check_loopback(const struct wbi_target *target, const char *h
 
 enum wb_err wbi_target_init(struct wbi_target *target, const char *text, struct wb_fault *fault)
 {
-	char expanded[WBI_URI_TEXT_MAX];
-	struct wbi_uri uri;
-	enum wb_err err = expand_local(text, expanded, fault);
+	struct wbi_uri *uri = &target->destination.uri;
+	enum wb_err err;
 
 	*target = (struct wbi_target){.server_uid = geteuid()};
+	err = wbi_destination_parse(text, &target->destination, fault);
 	if (!err)
-		err = wbi_uri_parse(expanded, &uri, fault);
-	if (!err)
-		err = check_uri(&uri, fault);
-	if (!err)
-		err = wbi_addr_resolve(&uri, false, target->addrs, WBI_DIAL_ADDRESSES_MAX,
+		err = wbi_addr_resolve(uri, false, target->addrs, WBI_DIAL_ADDRESSES_MAX,
 				       &target->count, fault);
-	if (!err)
-		err = check_loopback(target, uri.host, fault);
+	if (!err && uri->transport == WBI_TCP)
+		err = check_loopback(target, uri->host, fault);
 	return err;
 }
 
@@ -170,6 +140,8 @@ enum wb_err wbi_dial_check(struct wbi_target *target, unsigned i, int fd, struct
 	uid_t uid;
 	pid_t pid;
 
+	if (target->destination.uri.transport == WBI_TLS)
+		return WB_OK; /* its key will tell */
 	if (addr->any.sa_family == AF_UNIX) {
 		err = wbi_peer_of_unix(fd, &uid, &pid, fault);
 	} else if (is_own_peer(fd)) {

@@ -86,23 +86,6 @@ static void put_pty(struct wb_header_writer *writer, const struct wb_exec *exec)
 	wb_header_put_string(writer, "term", exec->term ? exec->term : "dumb");
 }
 
-/* What the daemon must understand, or refuse. */
-static void put_critical(struct wb_header_writer *writer, const struct wb_exec *exec)
-{
-	if (!exec->pty && !exec->shell && !exec->timeout_ms && !exec->on_disconnect)
-		return;
-	wb_header_open_array(writer, "crit");
-	if (exec->pty)
-		wb_header_put_string(writer, NULL, "pty");
-	if (exec->shell)
-		wb_header_put_string(writer, NULL, "shell");
-	if (exec->timeout_ms)
-		wb_header_put_string(writer, NULL, "timeout_ms");
-	if (exec->on_disconnect)
-		wb_header_put_string(writer, NULL, "on_disconnect");
-	wb_header_close_array(writer);
-}
-
 static void put_exec(struct wb_header_writer *writer, void *context)
 {
 	const struct exec_fields *fields = context;
@@ -122,7 +105,20 @@ static void put_exec(struct wb_header_writer *writer, void *context)
 		wb_header_put_string(writer, "on_disconnect", disconnect_name(exec->on_disconnect));
 	if (exec->on_disconnect == WB_DISCONNECT_HOLD)
 		wb_header_put_integer(writer, "hold_ms", exec->hold_ms);
-	put_critical(writer, exec);
+}
+
+/* What the daemon must understand, or refuse. `names` has room for all of it. */
+static void list_critical(const struct wb_exec *exec, const char **names)
+{
+	if (exec->pty)
+		*names++ = "pty";
+	if (exec->shell)
+		*names++ = "shell";
+	if (exec->timeout_ms)
+		*names++ = "timeout_ms";
+	if (exec->on_disconnect)
+		*names++ = "on_disconnect";
+	*names = NULL;
 }
 
 enum wb_err wb_client_exec(struct wb_client *client, const struct wb_exec *exec,
@@ -130,6 +126,7 @@ enum wb_err wb_client_exec(struct wb_client *client, const struct wb_exec *exec,
 			   struct wb_call **ret_call, struct wb_fault *fault)
 {
 	struct exec_fields fields = {.exec = exec};
+	const char *critical[5];
 	struct wbi_open open = {
 		.service = "exec",
 		.key = exec->key,
@@ -137,11 +134,13 @@ enum wb_err wb_client_exec(struct wb_client *client, const struct wb_exec *exec,
 		.down = exec->pty ? 1 << WB_STDOUT : OUTPUTS,
 		.put_fields = put_exec,
 		.context = &fields,
+		.crit = critical,
 	};
 	struct wb_call *call;
 	struct wbi_buf payload;
 	enum wb_err err;
 
+	list_critical(exec, critical);
 	wbi_buf_init(&payload, ARGUMENT_BYTES_MAX);
 	err = build_payload(&payload, &fields, fault);
 	if (!err)

@@ -108,7 +108,7 @@ enum wb_err wbi_directory_find(struct wbi_directory *directory,
 }
 
 void wbi_directory_move(struct wbi_directory *directory, const uint8_t id[WBI_SESSION_ID_BYTES],
-			unsigned worker)
+			unsigned worker, struct wbi_loop *loop, struct wbi_task *task)
 {
 	struct place *place;
 
@@ -119,6 +119,7 @@ void wbi_directory_move(struct wbi_directory *directory, const uint8_t id[WBI_SE
 		directory->load[worker]++;
 		place->worker = worker;
 	}
+	wbi_loop_post(loop, task);
 	pthread_mutex_unlock(&directory->mutex);
 }
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "session/session.h"
+#include "sys/loop.h"
 #include "waybill/err.h"
 
 struct wbi_directory; /* opaque, heap; thread-safe */
@@ -22,9 +23,11 @@ WB_WARN_UNUSED enum wb_err wbi_directory_find(struct wbi_directory *directory,
 					      const uint8_t id[WBI_SESSION_ID_BYTES],
 					      unsigned *ret_worker);
 
-/* The session lives with that worker from now on. */
+/* The session lives with that worker from now on; `task`, which brings it there, is posted to the
+ * worker's loop in the same step. So whoever finds the session there, and posts something for it,
+ * comes behind it. */
 void wbi_directory_move(struct wbi_directory *directory, const uint8_t id[WBI_SESSION_ID_BYTES],
-			unsigned worker);
+			unsigned worker, struct wbi_loop *loop, struct wbi_task *task);
 
 /* The session has been freed by `worker`; nothing happens if another owns one of that id. */
 void wbi_directory_remove(struct wbi_directory *directory, const uint8_t id[WBI_SESSION_ID_BYTES],

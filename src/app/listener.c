@@ -31,16 +31,22 @@ static void resume_accepting(struct wbi_timer *timer)
 
 /* Hands an accepted socket to what stands behind the listener, if its owner may call and there is
  * room. */
-static enum wb_err hand_over(struct wbi_listener *listener, int fd, struct wb_fault *fault)
+static enum wb_err hand_over(struct wbi_listener *listener, int fd, struct wbi_caller *caller,
+			     struct wb_fault *fault)
 {
 	const struct wbi_listener_target *target = &listener->target;
-	struct wbi_principal who;
-	enum wb_err err = wbi_policy_may_call(target->policy, target->service, fd, &who, fault);
+	enum wb_err err = WB_OK;
 
+	caller->shows_key = target->door == WBI_DOOR_KEY;
+	if (!caller->shows_key) {
+		err = wbi_policy_may_call(target->policy, target->door == WBI_DOOR_PLAIN, fd,
+					  &caller->who, fault);
+		caller->named = !err;
+	}
 	if (err)
 		return err;
 	if (!target->service)
-		return wbi_sessions_accept(target->sessions, fd, &who, fault);
+		return wbi_sessions_accept(target->sessions, fd, caller, fault);
 	if (target->env->plain.count >= target->env->limits->connections)
 		return wb_fault_set(fault, WB_ERR_LIMIT, NULL, 0,
 				    "%u connections are open, the limit (--max-connections)",
@@ -48,13 +54,36 @@ static enum wb_err hand_over(struct wbi_listener *listener, int fd, struct wb_fa
 	return target->service->accept(target->env, fd, fault);
 }
 
+static void log_refusal(struct wbi_listener *listener, const struct wbi_addr *from,
+			const struct wb_fault *fault)
+{
+	char peer[WBI_ADDR_TEXT_MAX];
+	const struct wbi_audit_field fields[] = {
+		{"at", listener->uri, 0}, {"from", peer, 0}, {"code", wb_err_name(fault->err), 0},
+		{"text", fault->text, 0}, {NULL, NULL, 0},
+	};
+
+	wbi_addr_format(from, peer);
+	wbi_audit_event(&listener->target.env->audit, WBI_AUDIT_TROUBLE, "refused", fields,
+			"%s: refused %s: %s", listener->uri, peer, fault->text);
+}
+
+/* Who speaks parcels hears why. Returns whether the socket was given away. */
+static bool turn_away(struct wbi_listener *listener, int fd, struct wbi_caller *caller,
+		      const struct wb_fault *fault)
+{
+	if (listener->target.door != WBI_DOOR_SESSION || fault->err != WB_ERR_REFUSED)
+		return false;
+	caller->refusal = fault->text;
+	return wbi_sessions_accept(listener->target.sessions, fd, caller, NULL) == WB_OK;
+}
+
 static bool accept_one(struct wbi_listener *listener)
 {
 	struct wb_fault fault;
-	struct wbi_addr peer;
-	char peer_text[WBI_ADDR_TEXT_MAX];
+	struct wbi_caller caller = {0};
 	int fd;
-	enum wb_err err = wbi_stream_accept(listener->watch.fd, &fd, &peer, &fault);
+	enum wb_err err = wbi_stream_accept(listener->watch.fd, &fd, &caller.from, &fault);
 
 	if (err == WB_ERR_TIMEOUT)
 		return false;
@@ -63,12 +92,11 @@ static bool accept_one(struct wbi_listener *listener)
 		return false;
 	}
 	listener->told = false;
-	err = hand_over(listener, fd, &fault);
+	err = hand_over(listener, fd, &caller, &fault);
 	if (err) {
-		wbi_addr_format(&peer, peer_text);
-		wbi_audit(&listener->target.env->audit, "%s: refused %s: %s", listener->uri,
-			  peer_text, fault.text);
-		wbi_fd_close(&fd);
+		log_refusal(listener, &caller.from, &fault);
+		if (!turn_away(listener, fd, &caller, &fault))
+			wbi_fd_close(&fd);
 	}
 	return true;
 }

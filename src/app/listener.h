@@ -14,6 +14,7 @@ enum { WBI_LISTENER_PAUSE_MS = 100 }; /* after running out of descriptors */
 
 /* What stands behind a listener; all borrowed for its life. */
 struct wbi_listener_target {
+	enum wbi_door door;                /* how callers are known */
 	const struct wbi_service *service; /* NULL: sessions */
 	struct wbi_sessions *sessions;     /* NULL: a plain service */
 	struct wbi_service_env *env;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/trail.h"
 #include "service/exec.h"
 #include "sys/clock.h"
 #include "sys/fd.h"
@@ -39,6 +40,11 @@ const struct wbi_principal *wbi_served_principal(struct wbi_session *session)
 const char *wbi_served_client(struct wbi_session *session)
 {
 	return ((struct wbi_served_session *)session->owner)->agent;
+}
+
+const struct wbi_grant *wbi_served_grant(struct wbi_session *session)
+{
+	return ((struct wbi_served_session *)session->owner)->grant;
 }
 
 /* ---- calls ---- */
@@ -89,13 +95,19 @@ static void tell_connected(struct wbi_session *session, bool connected)
 
 /* ---- sessions ---- */
 
+static void count_drained(struct wbi_worker_shared *shared)
+{
+	if (atomic_fetch_sub(&shared->undrained, 1) == 1)
+		shared->drained(shared);
+}
+
 /* Says once that nothing is left to wait for. */
 static void tell_drained(struct wbi_served_env *env)
 {
 	if (!env->calls.draining || env->drained_told || !wbi_list_empty(&env->sessions))
 		return;
 	env->drained_told = true;
-	env->shared->drained(env->shared);
+	count_drained(env->shared);
 }
 
 static void free_session(struct wbi_served_session *served)
@@ -107,6 +119,7 @@ static void free_session(struct wbi_served_session *served)
 	     node = node->next) {
 		struct wbi_served_call *call = CALL_OF(node)->owner;
 
+		wbi_trail_outcome(served, CALL_OF(node));
 		CALL_OF(node)->owner = NULL;
 		if (call)
 			call->service->drop(call);
@@ -114,10 +127,15 @@ static void free_session(struct wbi_served_session *served)
 	if (served->conn)
 		served->conn->session = NULL;
 	wbi_loop_cancel(env->loop, &served->timer);
+	wbi_loop_cancel(env->loop, &served->expiry);
 	wbi_list_remove(&served->kick.node);
 	wbi_list_remove(&served->node);
+	if (served->who.kind == WBI_PRINCIPAL_KEY)
+		atomic_fetch_sub(&env->shared->guests, 1);
+	wbi_trail_ended(served);
 	wbi_directory_remove(env->shared->directory, session->id, env->index);
 	wbi_session_free(session);
+	wbi_grant_free(served->grant);
 	free(served);
 	tell_drained(env);
 	/* Without memory for a timer there is little to give back. */
@@ -125,8 +143,11 @@ static void free_session(struct wbi_served_session *served)
 		(void)!wbi_loop_timer(env->loop, &env->idle, IDLE_MS);
 }
 
+/* A client that comes back before its old connection was seen to end is nothing to tell. */
 static void log_problem(struct wbi_served_env *env, const struct wbi_problem *problem)
 {
+	if (problem->ours && strcmp(problem->code, "superseded") == 0)
+		return;
 	wbi_audit(&env->audit, "session: %s: %s: %s",
 		  problem->ours ? "ended" : "the client ended it", problem->code, problem->text);
 }
@@ -137,6 +158,11 @@ static void on_event(enum wbi_event_kind kind, struct wbi_event *event, struct w
 	switch (kind) {
 	case WBI_EVENT_OPEN:
 		open_call(env, event);
+		wbi_trail_call(served, event); /* what was asked for need not wait for that */
+		break;
+	case WBI_EVENT_FORGET:
+		wbi_trail_outcome(served, event->call);
+		tell_call(kind, event);
 		break;
 	case WBI_EVENT_RESUMED:
 		tell_connected(event->session, true);
@@ -236,14 +262,15 @@ static void close_conn(struct wbi_served_conn *conn)
 	wbi_loop_cancel(conn->env->loop, &conn->timer);
 	wbi_list_remove(&conn->node);
 	wbi_session_conn_done(&conn->conn);
-	wbi_link_close(&conn->stream.link);
+	if (!conn->closed)
+		wbi_link_close(&conn->stream.link);
 	free(conn);
 	if (!served)
 		return;
 	served->conn = NULL;
-	/* A stopped process keeps its sockets, and no network lies between: the client has ended.
+	/* A stopped process keeps its sockets: where no network lies between, the client has ended.
 	 */
-	if (hung_up)
+	if (hung_up && served->who.kind == WBI_PRINCIPAL_UID)
 		wbi_session_end_suspension(served->session);
 	tell_connected(served->session, false);
 	wbi_served_kick(served->session);
@@ -315,8 +342,11 @@ static struct wbi_served_session *new_session(struct wbi_served_env *env,
 	served->session->owner = served;
 	served->env = env;
 	served->who = handover->who;
+	if (served->who.kind == WBI_PRINCIPAL_KEY)
+		atomic_fetch_add(&env->shared->guests, 1);
 	memcpy(served->agent, handover->hello.agent, sizeof(served->agent));
 	served->timer.fn = on_session_timer;
+	served->expiry.fn = wbi_served_on_expiry;
 	served->kick.fn = on_kick;
 	wbi_list_init(&served->kick.node);
 	wbi_list_append(&env->sessions, &served->node);
@@ -327,10 +357,11 @@ static struct wbi_served_conn *new_conn(struct wbi_served_env *env, struct wbi_h
 {
 	struct wbi_served_conn *conn = calloc(1, sizeof(*conn));
 
-	if (!conn || wbi_stream_link_init(&conn->stream, env->loop, handover->fd, on_link, WBI_READ,
-					  NULL) != WB_OK) {
+	if (!conn || wbi_tls_link_init(&conn->stream, handover->tls, env->loop, handover->fd,
+				       on_link, WBI_READ, NULL) != WB_OK) {
 		free(conn);
 		wbi_session_conn_done(&handover->conn);
+		wbi_tls_free(handover->tls);
 		wbi_fd_close(&handover->fd);
 		return NULL;
 	}
@@ -343,15 +374,28 @@ static struct wbi_served_conn *new_conn(struct wbi_served_env *env, struct wbi_h
 }
 
 /* Puts the connection under its session; the one that was there before is told, and closes. */
-static void attach(struct wbi_served_conn *conn, struct wbi_served_session *served)
+static void attach(struct wbi_served_conn *conn, struct wbi_served_session *served,
+		   struct wbi_handover *handover)
 {
 	struct wbi_served_conn *older = served->conn;
+	bool is_new = !served->grant;
 
 	if (wbi_session_attach(served->session, conn->conn.carrier, wbi_clock_ms(), NULL) != WB_OK)
 		return; /* the carrier has been told why */
+	wbi_grant_free(served->grant);
+	served->grant = handover->grant;
+	handover->grant = NULL;
+	if (is_new)
+		wbi_trail_begun(served, &handover->from);
+	else
+		wbi_trail_returned(served, &handover->from);
+	served->from = handover->from;
+	wbi_served_watch_expiry(served);
 	conn->session = served;
 	served->conn = conn;
 	served->leaving = false;
+	if (handover->passed_on)
+		wbi_served_review_one(served);
 	if (older) {
 		older->session = NULL;
 		process(older, 0);
@@ -381,11 +425,13 @@ void wbi_served_take(struct wbi_served_env *env, struct wbi_handover *handover)
 	bool has_place = wbi_directory_find(directory, handover->hello.session, &owner) == WB_OK;
 
 	if (owner != env->index) { /* it has moved since the greeter asked */
+		handover->passed_on = true;
 		wbi_worker_give(env->shared->workers[owner], handover);
 		return;
 	}
 	conn = new_conn(env, handover);
-	served = conn ? session_for(env, handover, has_place) : NULL;
+	served = conn ? session_for(env, handover, has_place)
+		      : wbi_served_find(env, handover->hello.session);
 	if (conn && !served)
 		wbi_carrier_refuse(conn->conn.carrier, "full", true,
 				   "the daemon can take no new session now");
@@ -393,11 +439,12 @@ void wbi_served_take(struct wbi_served_env *env, struct wbi_handover *handover)
 		wbi_carrier_refuse(conn->conn.carrier, "refused", false,
 				   "this session belongs to somebody else");
 	else if (conn)
-		attach(conn, served);
+		attach(conn, served, handover);
 	if (!served && has_place)
 		wbi_directory_remove(directory, handover->hello.session, env->index);
 	else if (served)
 		wbi_served_kick(served->session); /* ends it if nothing was attached */
+	wbi_grant_free(handover->grant);
 	free(handover);
 	if (conn)
 		process(conn, 0);
@@ -413,6 +460,8 @@ struct wbi_served_move {
 	struct wbi_call *call;
 	uint64_t job;
 	bool from_start;
+	int fd; /* of its connection, and what is in it */
+	struct wbi_tls *tls;
 };
 
 /* Takes everything off this thread's loop and lists; then the session is the other's. */
@@ -426,13 +475,15 @@ static void move_away(struct wbi_served_session *served)
 	move->session = served;
 	wbi_loop_cancel(env->loop, &served->timer);
 	wbi_loop_cancel(env->loop, &conn->timer);
-	wbi_loop_unwatch(env->loop, &conn->stream.watch);
+	wbi_loop_cancel(env->loop, &served->expiry);
+	wbi_tls_link_take(&conn->stream, &move->fd, &move->tls);
 	wbi_list_remove(&served->kick.node);
 	wbi_list_remove(&served->node);
 	wbi_list_remove(&conn->node);
 	wbi_pool_leave(&served->session->pool);
-	wbi_directory_move(env->shared->directory, served->session->id, move->to->index);
-	wbi_loop_post(move->to->loop, &move->task);
+	atomic_fetch_add(&env->shared->undrained, 1);
+	wbi_directory_move(env->shared->directory, served->session->id, move->to->index,
+			   move->to->loop, &move->task);
 	tell_drained(env);
 }
 
@@ -444,18 +495,24 @@ static void on_arrival(struct wbi_task *task)
 	struct wbi_served_conn *conn = served->conn;
 	struct wbi_event event = {
 		.kind = WBI_EVENT_OPEN, .session = served->session, .call = move->call};
-	int fd = conn->stream.watch.fd;
 
+	/* Where all had gone there is one again: what stood for its journey stands for that now. */
+	if (env->drained_told)
+		env->drained_told = false;
+	else
+		count_drained(env->shared);
 	served->env = conn->env = env;
 	wbi_pool_join(&served->session->pool, &env->pool);
 	wbi_list_append(&env->sessions, &served->node);
 	wbi_list_append(&env->connections, &conn->node);
 	wbi_session_conn_adopt(&conn->conn, &conn->stream.link, env->scratch, on_conn_event);
-	if (wbi_stream_link_init(&conn->stream, env->loop, fd, on_link, WBI_READ, NULL)) {
-		wbi_fd_close(&fd);
-		conn->stream.watch.fd = -1;
-		conn->conn.failed = true;
+	if (wbi_tls_link_init(&conn->stream, move->tls, env->loop, move->fd, on_link, WBI_READ,
+			      NULL)) {
+		wbi_tls_free(move->tls);
+		wbi_fd_close(&move->fd);
+		conn->closed = conn->conn.failed = true;
 	}
+	wbi_served_review_one(served); /* while it was on its way, nobody looked */
 	wbi_exec_attach(&env->calls, move->job, move->from_start, &event);
 	free(move);
 	process(conn, 0);

@@ -36,8 +36,12 @@ struct wbi_server {
 	struct wbi_sessions *sessions; /* NULL until a listener for them is asked for */
 	struct wbi_task sessions_drained;
 	bool sessions_busy;
-	bool hasty; /* told to end a second time */
-	const char *spool_folder;
+	atomic_uint commands;     /* that run, of all kinds */
+	_Atomic uint64_t spooled; /* bytes of their output that are in files */
+	bool hasty;               /* told to end a second time */
+	const char *spool_folder, *files_root;
+	const struct wbi_identity *identity;
+	struct wbi_authority *authority;
 	unsigned long nofile;
 };
 
@@ -145,9 +149,12 @@ static enum wb_err init_env(struct wbi_server *server, const struct wbi_server_o
 	enum wb_err err;
 
 	server->spool_folder = options->spool_folder;
+	server->files_root = options->files_root;
+	server->identity = options->identity;
+	server->authority = options->authority;
 	server->limits = options->limits;
 	env->limits = &server->limits;
-	wbi_audit_init(&env->audit, STDERR_FILENO);
+	wbi_audit_init(&env->audit, STDERR_FILENO, options->log_format);
 	err = wbi_fd_raise_limit(&server->nofile, fault);
 	if (!err)
 		err = check_spool_folder(options->spool_folder, fault);
@@ -156,8 +163,11 @@ static enum wb_err init_env(struct wbi_server *server, const struct wbi_server_o
 	if (err)
 		return err;
 	env->plain.closed = connection_closed;
-	return wbi_job_env_init(&env->jobs, server->loop, &server->limits, options->spool_folder,
-				server->nofile, fault);
+	err = wbi_job_env_init(&env->jobs, server->loop, &server->limits, options->spool_folder,
+			       server->nofile, fault);
+	env->jobs.together = &server->commands;
+	env->jobs.spool.together = &server->spooled;
+	return err;
 }
 
 enum wb_err wbi_server_new(const struct wbi_server_options *options, struct wbi_server **ret_server,
@@ -206,14 +216,13 @@ static enum wb_err open_socket(enum wbi_transport transport, const struct wbi_ad
 	case WBI_UDP:
 		return wbi_udp_bind(addr, ret_fd, ret_bound, fault);
 	case WBI_TCP:
+	case WBI_TLS:
 		return wbi_tcp_listen(addr, ret_fd, ret_bound, fault);
 	case WBI_UNIX:
-		*ret_bound = *addr;
-		return wbi_unix_listen(addr, UNIX_MODE, ret_fd, fault);
-	case WBI_TLS:
 		break;
 	}
-	return wb_fault_set(fault, WB_ERR_UNSUPPORTED, NULL, 0, "this build has no tls");
+	*ret_bound = *addr;
+	return wbi_unix_listen(addr, UNIX_MODE, ret_fd, fault);
 }
 
 static enum wb_err add_listener(struct wbi_server *server, const struct wbi_listener_target *target,
@@ -239,7 +248,7 @@ static enum wb_err listen_at(struct wbi_server *server, const struct wbi_listene
 	struct wbi_uri real = *uri;
 	struct wbi_addr bound;
 	int fd = -1;
-	enum wb_err err = wbi_policy_may_listen(&server->policy, target->service, addr, fault);
+	enum wb_err err = wbi_policy_may_listen(&server->policy, target->door, addr, fault);
 
 	if (!err)
 		err = open_socket(uri->transport, addr, &fd, &bound, fault);
@@ -263,7 +272,8 @@ static enum wb_err find_service(const char *name, enum wbi_transport transport,
 		return WB_OK;
 	wbi_service_list(known, sizeof(known));
 	return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0,
-			    "no such service; there are %s, and unix:// and tcp:// for sessions",
+			    "no such service; there are %s, and unix://, tcp:// and tls:// for "
+			    "sessions",
 			    known);
 }
 
@@ -275,7 +285,12 @@ static enum wb_err start_sessions(struct wbi_server *server, struct wb_fault *fa
 		.audit = &server->env.audit,
 		.limits = &server->limits,
 		.spool_folder = server->spool_folder,
+		.files_root = server->files_root,
+		.identity = server->identity,
+		.authority = server->authority,
 		.nofile = server->nofile,
+		.commands = &server->commands,
+		.spooled = &server->spooled,
 		.drained = on_sessions_drained,
 		.task = &server->sessions_drained,
 	};
@@ -296,6 +311,9 @@ static enum wb_err find_target(struct wbi_server *server, const char *name,
 	if (name[0] != '\0' || transport == WBI_UDP)
 		return find_service(name, transport, &ret_target->service, fault);
 	err = start_sessions(server, fault);
+	if (!err && transport == WBI_TLS)
+		err = wbi_sessions_begin_tls(server->sessions, fault);
+	ret_target->door = transport == WBI_TLS ? WBI_DOOR_KEY : WBI_DOOR_SESSION;
 	ret_target->sessions = server->sessions;
 	return err;
 }
@@ -329,29 +347,52 @@ enum wb_err wbi_server_listen(struct wbi_server *server, const struct wbi_uri *u
 static const char *const transport_names[] = {
 	[WBI_TCP] = "tcp", [WBI_UDP] = "udp", [WBI_UNIX] = "unix", [WBI_TLS] = "tls"};
 
-/* What kind of socket somebody handed us. */
+/* What a socket that somebody handed us can carry. */
+static enum wb_err find_transport(int fd, int family, int type, enum wbi_transport *ret_transport,
+				  struct wb_fault *fault)
+{
+	int listening = 0;
+	socklen_t bytes = sizeof(listening);
+
+	(void)getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &bytes);
+	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
+		return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0,
+				    "descriptor %d is neither an internet nor a unix socket", fd);
+	if (type != SOCK_STREAM && (type != SOCK_DGRAM || family == AF_UNIX))
+		return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0,
+				    "descriptor %d is neither a stream nor a datagram socket", fd);
+	if (type == SOCK_STREAM && !listening)
+		return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0,
+				    "descriptor %d does not listen", fd);
+	*ret_transport = family == AF_UNIX ? WBI_UNIX : type == SOCK_STREAM ? WBI_TCP : WBI_UDP;
+	return WB_OK;
+}
+
 static enum wb_err inspect(int fd, enum wbi_transport *ret_transport, struct wbi_addr *ret_bound,
 			   struct wb_fault *fault)
 {
-	int type = 0, listening = 0;
+	int type = 0;
 	socklen_t bytes = sizeof(type);
 
 	*ret_bound = (struct wbi_addr){.bytes = sizeof(ret_bound->storage)};
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) != 0 ||
 	    getsockname(fd, &ret_bound->any, &ret_bound->bytes) != 0)
 		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "descriptor %d: %m", fd);
-	bytes = sizeof(listening);
-	(void)getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &bytes);
-	if (ret_bound->any.sa_family != AF_INET && ret_bound->any.sa_family != AF_INET6)
-		return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0,
-				    "descriptor %d is no internet socket", fd);
-	if (type != SOCK_STREAM && type != SOCK_DGRAM)
-		return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0,
-				    "descriptor %d is neither a stream nor a datagram socket", fd);
-	if (type == SOCK_STREAM && !listening)
-		return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0,
-				    "descriptor %d does not listen", fd);
-	*ret_transport = type == SOCK_STREAM ? WBI_TCP : WBI_UDP;
+	return find_transport(fd, ret_bound->any.sa_family, type, ret_transport, fault);
+}
+
+/* A name that stands for sessions says what carries them; nothing else in a socket does. */
+static enum wb_err find_service_name(const char **name, enum wbi_transport *transport,
+				     struct wb_fault *fault)
+{
+	bool is_tls = strcmp(*name, "tls") == 0;
+
+	if (is_tls && *transport != WBI_TCP)
+		return wb_fault_set(fault, WB_ERR_ARGUMENT, NULL, 0, "tls needs a tcp socket");
+	if (is_tls)
+		*transport = WBI_TLS;
+	if (is_tls || strcmp(*name, "session") == 0)
+		*name = "";
 	return WB_OK;
 }
 
@@ -365,10 +406,11 @@ enum wb_err wbi_server_adopt(struct wbi_server *server, int fd, const char *name
 	enum wb_err err = inspect(fd, &transport, &bound, fault);
 
 	if (!err)
-		err = find_target(server, strcmp(name, "session") == 0 ? "" : name, transport,
-				  &target, fault);
+		err = find_service_name(&name, &transport, fault);
 	if (!err)
-		err = wbi_policy_may_listen(&server->policy, target.service, &bound, fault);
+		err = find_target(server, name, transport, &target, fault);
+	if (!err)
+		err = wbi_policy_may_listen(&server->policy, target.door, &bound, fault);
 	if (err)
 		return err;
 	wbi_addr_format(&bound, text);

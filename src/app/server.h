@@ -5,7 +5,10 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "app/authority.h"
+#include "job/audit.h"
 #include "sys/addr.h"
+#include "transport/identity.h"
 #include "waybill/err.h"
 #include "waybill/limits.h"
 
@@ -18,6 +21,12 @@ struct wbi_server_options {
 	unsigned allowed_uid_count;
 	const char
 		*spool_folder; /* for output that outgrows memory; borrowed for the server's life */
+	/* For tls listeners, each borrowed for the server's life. */
+	const struct wbi_identity *identity; /* the host key; NULL: no such listener */
+	struct wbi_authority *authority;     /* who may come in by key */
+	enum wbi_audit_format log_format;
+	const char *files_root; /* put and get stay beneath it; NULL: wherever the user may;
+				   borrowed likewise */
 };
 
 /* Makes a daemon that listens nowhere yet. Raises the soft limit of open files and blocks SIGTERM
@@ -35,8 +44,8 @@ WB_WARN_UNUSED enum wb_err wbi_server_listen(struct wbi_server *server, const st
 					     char ret_uri[WBI_URI_TEXT_MAX],
 					     struct wb_fault *fault);
 
-/* The same for a socket that was inherited. name: "upper", "exec-length", …, or "session". On
- * failure the caller still owns fd. */
+/* The same for a socket that was inherited. name: "upper", "exec-length", …; "session", or "tls"
+ * for sessions of those who show a key. On failure the caller still owns fd. */
 WB_WARN_UNUSED enum wb_err wbi_server_adopt(struct wbi_server *server, int fd, const char *name,
 					    char ret_uri[WBI_URI_TEXT_MAX], struct wb_fault *fault);
 

@@ -2,8 +2,10 @@
 #ifndef WBI_SESSIONS_H
 #define WBI_SESSIONS_H
 
+#include <stdatomic.h>
+
+#include "app/greeter.h"
 #include "job/audit.h"
-#include "job/principal.h"
 #include "sys/loop.h"
 #include "waybill/err.h"
 #include "waybill/limits.h"
@@ -15,7 +17,12 @@ struct wbi_sessions_options {
 	struct wbi_audit *audit;
 	const struct wb_limits *limits;
 	const char *spool_folder;
+	const char *files_root;    /* NULL: none */
+	atomic_uint *commands;     /* that run, of the whole daemon */
+	_Atomic uint64_t *spooled; /* bytes of their output in files */
 	unsigned long nofile;
+	const struct wbi_identity *identity; /* the host's, for tls; NULL: no tls */
+	struct wbi_authority *authority;     /* with it */
 	wbi_task_fn *drained; /* called in the acceptor's loop, with `task`, when all have ended */
 	struct wbi_task *task;
 };
@@ -28,9 +35,13 @@ WB_WARN_UNUSED enum wb_err wbi_sessions_new(const struct wbi_sessions_options *o
 /* Ends them: sessions are cut, what still runs is killed and reaped. NULL is allowed. */
 void wbi_sessions_free(struct wbi_sessions *sessions);
 
-/* Takes over an accepted socket of a caller who is known. On failure the caller still owns fd. */
+/* Before the first caller who shows a key: starts TLS. Safe to repeat. */
+WB_WARN_UNUSED enum wb_err wbi_sessions_begin_tls(struct wbi_sessions *sessions,
+						  struct wb_fault *fault);
+
+/* Takes over an accepted socket. On failure the caller still owns fd. */
 WB_WARN_UNUSED enum wb_err wbi_sessions_accept(struct wbi_sessions *sessions, int fd,
-					       const struct wbi_principal *who,
+					       const struct wbi_caller *caller,
 					       struct wb_fault *fault);
 
 /* No new calls; options.drained is called once every session has ended. */

@@ -12,6 +12,7 @@
 
 #include "app/served.h"
 #include "service/exec.h"
+#include "service/files_call.h"
 
 enum { POOL_BYTES = 64 * 1024 * 1024 }; /* of windows, for all sessions of a worker */
 
@@ -67,7 +68,7 @@ static enum wb_err init_env(struct wbi_worker *worker, struct wbi_worker_shared 
 	wbi_list_init(&env->sessions);
 	wbi_list_init(&env->connections);
 	env->idle.fn = on_idle;
-	wbi_audit_init(&env->audit, STDERR_FILENO);
+	wbi_audit_init(&env->audit, STDERR_FILENO, shared->log_format);
 	env->pool = (struct wbi_pool){.limit_bytes = POOL_BYTES};
 	env->config = shared->session;
 	env->config.pool = &env->pool;
@@ -81,6 +82,8 @@ static enum wb_err init_env(struct wbi_worker *worker, struct wbi_worker_shared 
 	if (err)
 		return err;
 	worker->jobs_begun = true;
+	env->jobs.together = shared->commands;
+	env->jobs.spool.together = shared->spooled;
 	env->calls = (struct wbi_call_env){
 		.loop = env->loop,
 		.jobs = &env->jobs,
@@ -88,13 +91,17 @@ static enum wb_err init_env(struct wbi_worker *worker, struct wbi_worker_shared 
 		.keys = shared->keys,
 		.audit = &env->audit,
 		.limits = shared->limits,
+		.files_root = shared->files_root,
+		.claims = &shared->claims,
 		.worker = index,
 		.kick = wbi_served_kick,
 		.principal = wbi_served_principal,
 		.client = wbi_served_client,
+		.grant = wbi_served_grant,
 		.other = other_env,
 		.attach_elsewhere = wbi_served_attach_elsewhere,
 	};
+	wbi_list_init(&env->calls.transfers);
 	return WB_OK;
 }
 
@@ -156,12 +163,19 @@ void wbi_worker_stop(struct wbi_worker *worker)
 	worker->started = false;
 }
 
+void wbi_worker_settle(struct wbi_worker *worker)
+{
+	if (worker)
+		(void)!wbi_loop_turn(worker->env.loop, 0, NULL);
+}
+
 void wbi_worker_free(struct wbi_worker *worker)
 {
 	if (!worker)
 		return;
 	if (worker->jobs_begun) {
 		wbi_served_done(&worker->env);
+		wbi_files_done(&worker->env.calls);
 		wbi_exec_done(&worker->env.calls);
 		wbi_job_env_done(&worker->env.jobs);
 	}
@@ -175,6 +189,32 @@ void wbi_worker_drain(struct wbi_worker *worker)
 	if (!worker->drain_posted)
 		wbi_loop_post(worker->env.loop, &worker->drain_task);
 	worker->drain_posted = true;
+}
+
+struct review {
+	struct wbi_task task;
+	struct wbi_served_env *env;
+};
+
+static void on_review(struct wbi_task *task)
+{
+	struct review *review = WBI_CONTAINER(task, struct review, task);
+
+	wbi_served_review(review->env);
+	free(review);
+}
+
+/* Without memory it waits for the next change: whoever comes anew is looked at in any case. */
+void wbi_worker_review(struct wbi_worker *worker)
+{
+	struct review *review = calloc(1, sizeof(*review));
+
+	if (!review)
+		return;
+	review->env = &worker->env;
+	review->task.fn = on_review;
+	wbi_list_init(&review->task.node);
+	wbi_loop_post(worker->env.loop, &review->task);
 }
 
 static void on_handover(struct wbi_task *task)

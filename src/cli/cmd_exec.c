@@ -96,8 +96,8 @@ static enum wbi_opt_result parse(int *argc, char ***argv, int *ret_first)
 	if (result != WBI_OPT_GO)
 		return result;
 	if (operands == *argc) {
-		wbi_opt_wrong(&wbi_command_exec, "no destination: give local, or a URI such as "
-						 "unix:///path or tcp://127.0.0.1:9292");
+		wbi_opt_wrong(&wbi_command_exec, "no destination: give local, HOST, or a URI such "
+						 "as unix:///path");
 		return WBI_OPT_WRONG;
 	}
 	*argc -= operands;
@@ -173,9 +173,14 @@ const struct wbi_command wbi_command_exec = {
 	.summary = "run a command, its arguments kept exact",
 	.usage = "exec [options] DEST [--] COMMAND [ARGUMENT]...",
 	.details =
-		"DEST is unix:///path, tcp://host:port (loopback), or local, the user's own daemon "
-		"at "
-		"$XDG_RUNTIME_DIR/waybill.sock. No shell sees the command unless --shell says so.\n"
+		"DEST is [user@]host[:port] (over TLS, port 9292), unix:///path, tcp://host:port "
+		"(loopback), or local, the user's own daemon at $XDG_RUNTIME_DIR/waybill.sock. No "
+		"shell sees the command unless --shell says so.\n"
+		"\n"
+		"Over TLS the keys that ssh uses are found by themselves. A host that nobody knows "
+		"yet is asked about on a terminal; elsewhere it is refused, with the 'waybill "
+		"trust' "
+		"command that would trust it. One whose key has changed is always refused.\n"
 		"\n"
 		"stdin, stdout and stderr are passed through, each with an end of its own. INT, "
 		"TERM, "
@@ -199,6 +204,7 @@ const struct wbi_command wbi_command_exec = {
 		"\"failed\" and \"lost\" apart.\n"
 		"\n"
 		"  waybill exec local -- ls -l /\n"
+		"  waybill exec me@far.example -- uname -a\n"
 		"  tar c . | waybill exec local --cwd /srv/copy -- tar x\n"
 		"  waybill exec -t local -- vim notes\n"
 		"  waybill exec --shell 'ps aux | grep [s]erve' local",

@@ -1,6 +1,5 @@
 /* waybill jobs, attach, kill: commands that outlive a client. */
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,18 +8,18 @@
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "base/text.h"
+#include "cli/job_table.h"
 #include "cli/opt.h"
 #include "cli/outcome.h"
 #include "cli/pass.h"
 #include "cli/reach.h"
+#include "cli/terminal.h"
 #include "sys/signal_name.h"
 #include "waybill/client.h"
 #include "waybill/header.h"
 
 enum {
 	LIST_BYTES_MAX = 64 << 20,
-	SHOWN_BYTES_MAX = 512,
 	SIGNAL_NAME_MAX = 16,
 	JOBS_MAX = 200 /* within the calls of one session */
 };
@@ -33,6 +32,7 @@ struct talk {
 	struct wbi_buf output;
 	unsigned calls; /* that have not ended */
 	bool failed;
+	bool unreached; /* because of the connection, or of who is at either end of it */
 };
 
 /* One of its calls, and what to call it when it fails. */
@@ -62,6 +62,8 @@ static void on_ended(struct wb_call *call, const struct wb_result *result, void 
 	(void)call;
 	if (wbi_outcome_code(result) != 0) {
 		talk->failed = true;
+		talk->unreached = talk->unreached || result->outcome == WB_OUTCOME_LOST ||
+				  !wb_client_is_connected(talk->client);
 		wbi_outcome_explain(talk->command, errand->name, result);
 	}
 	if (--talk->calls == 0)
@@ -90,6 +92,8 @@ static int drive(struct talk *talk)
 		}
 		wb_client_process(talk->client, fd.revents);
 	}
+	if (talk->unreached)
+		return WBI_EXIT_NO_OUTCOME;
 	return talk->failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -149,77 +153,22 @@ static const struct wbi_opt jobs_table[] = {
 	{0},
 };
 
-static const char *const columns[] = {"job",          "status", "age_ms", "stdout_bytes",
-				      "stderr_bytes", "pid",    "client", "command"};
-static const char *const titles[] = {"JOB", "STATUS", "AGE_S",  "OUT",
-				     "ERR", "PID",    "CLIENT", "COMMAND"};
-
-enum { COLUMN_COUNT = sizeof(columns) / sizeof(columns[0]), AGE_COLUMN = 2 };
-
-static void format_field(const struct wb_header *header, unsigned column, char out[SHOWN_BYTES_MAX])
-{
-	char text[SHOWN_BYTES_MAX / 4];
-	uint64_t number;
-
-	if (wb_header_get_integer(header, columns[column], &number, NULL) == WB_OK)
-		snprintf(out, SHOWN_BYTES_MAX, "%" PRIu64,
-			 column == AGE_COLUMN ? number / 1000 : number);
-	else if (wb_header_get_text(header, columns[column], text, sizeof(text), NULL, NULL) ==
-		 WB_OK)
-		wbi_text_escape(text, strlen(text), out, SHOWN_BYTES_MAX, NULL);
-	else
-		snprintf(out, SHOWN_BYTES_MAX, "-");
-}
-
-/* Tabs for a script, columns for a person. */
-static void print_cell(const char *text, unsigned column, bool person)
-{
-	bool last = column + 1 == COLUMN_COUNT;
-
-	printf(person && !last ? "%-9s " : "%s", text);
-	if (last || !person)
-		putchar(last ? '\n' : '\t');
-}
-
-static bool print_job(struct wbi_slice line, bool person)
-{
-	char cell[SHOWN_BYTES_MAX];
-	struct wb_header header;
-
-	if (wb_header_parse(&header, line.data, line.bytes, NULL) != WB_OK)
-		return false;
-	for (unsigned i = 0; i < COLUMN_COUNT; i++) {
-		format_field(&header, i, cell);
-		print_cell(cell, i, person);
-	}
-	return true;
-}
-
 static int print_jobs(const struct talk *talk)
 {
-	struct wbi_slice rest = wbi_buf_peek(&talk->output);
-	bool person = isatty(STDOUT_FILENO);
+	struct wbi_slice list = wbi_buf_peek(&talk->output);
+	uint16_t rows, width = 0;
 
 	if (jobs_as_json) {
-		if (rest.bytes > 0)
-			fwrite(rest.data, 1, rest.bytes, stdout);
+		if (list.bytes > 0)
+			fwrite(list.data, 1, list.bytes, stdout);
 		return EXIT_SUCCESS;
 	}
-	for (unsigned i = 0; person && i < COLUMN_COUNT; i++)
-		print_cell(titles[i], i, person);
-	while (rest.bytes > 0) {
-		const uint8_t *end = memchr(rest.data, '\n', rest.bytes);
-		size_t bytes = end ? (size_t)(end - rest.data) : rest.bytes;
-
-		if (!print_job((struct wbi_slice){rest.data, bytes}, person)) {
-			fprintf(stderr, "waybill jobs: the daemon's list cannot be read\n");
-			return EXIT_FAILURE;
-		}
-		bytes += end != NULL;
-		rest.data += bytes;
-		rest.bytes -= bytes;
-	}
-	return EXIT_SUCCESS;
+	if (isatty(STDOUT_FILENO))
+		wbi_terminal_size(&rows, &width);
+	if (wbi_job_table_print(list, width))
+		return EXIT_SUCCESS;
+	fprintf(stderr, "waybill jobs: the daemon's list cannot be read\n");
+	return EXIT_FAILURE;
 }
 
 static int run_jobs(const struct wbi_command *command, int argc, char **argv)

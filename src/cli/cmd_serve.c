@@ -2,21 +2,25 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "app/server.h"
 #include "base/text.h"
 #include "cli/opt.h"
+#include "cli/serve_keys.h"
 #include "sys/fd.h"
 #include "sys/notify.h"
 
 /* What the options set: one daemon a process, so one record, and a table that points into it. */
 static struct {
-	struct wbi_opt_list listen, allow_uid;
+	struct wbi_opt_list listen, allow_uid, authorized_keys;
+	const char *host_key, *user, *log;
 	bool insecure_plain;
 	uint64_t max_connections, max_commands, max_output, max_spool;
 	uint64_t max_sessions, max_jobs, hold_ms;
-	const char *spool_folder;
+	const char *spool_folder, *root;
+	uint64_t max_transfers, max_put_bytes, max_put_files;
 } options;
 
 static const struct wbi_opt table[] = {
@@ -26,7 +30,17 @@ static const struct wbi_opt table[] = {
 	 &options.allow_uid, 0, 0},
 	{0, "insecure-plain", WBI_OPT_FLAG, NULL, "listen beyond loopback and serve everybody",
 	 &options.insecure_plain, 0, 0},
-	{0, "max-connections", WBI_OPT_INTEGER, "N", "connections open at once",
+	{0, "host-key", WBI_OPT_TEXT, "FILE",
+	 "for tls://: what the daemon proves itself with (~/.config/waybill/host_key)",
+	 &options.host_key, 0, 0},
+	{0, "authorized-keys", WBI_OPT_LIST, "FILE",
+	 "whose keys are let in over tls:// (repeatable; ~/.config/waybill/authorized_keys and "
+	 "~/.ssh/authorized_keys)",
+	 &options.authorized_keys, 0, 0},
+	{0, "user", WBI_OPT_TEXT, "NAME", "become NAME before anybody is listened to",
+	 &options.user, 0, 0},
+	{0, "log", WBI_OPT_TEXT, "FORMAT", "text, or json: an object a line", &options.log, 0, 0},
+	{0, "max-connections", WBI_OPT_INTEGER, "N", "connections of plain services open at once",
 	 &options.max_connections, 1, 1000000},
 	{0, "max-commands", WBI_OPT_INTEGER, "N", "commands running at once", &options.max_commands,
 	 1, 100000},
@@ -43,6 +57,14 @@ static const struct wbi_opt table[] = {
 	 UINT64_C(7) * 24 * 3600 * 1000},
 	{0, "spool", WBI_OPT_TEXT, "FOLDER", "for output that outgrows memory ($TMPDIR, /tmp)",
 	 &options.spool_folder, 0, 0},
+	{0, "root", WBI_OPT_TEXT, "FOLDER", "put and get stay beneath FOLDER, and call it \"/\"",
+	 &options.root, 0, 0},
+	{0, "max-transfers", WBI_OPT_INTEGER, "N", "puts and gets at one time",
+	 &options.max_transfers, 1, 10000},
+	{0, "max-put-bytes", WBI_OPT_BYTES, "BYTES", "that one put may bring",
+	 &options.max_put_bytes, 0, UINT64_MAX},
+	{0, "max-put-files", WBI_OPT_INTEGER, "N",
+	 "files, folders and links that one put may bring", &options.max_put_files, 0, UINT64_MAX},
 	{0},
 };
 
@@ -117,7 +139,22 @@ static int adopt_all(struct wbi_server *server, const struct wbi_inherited *sock
 	return EXIT_SUCCESS;
 }
 
-static int serve(const struct wbi_server_options *server_options)
+/* A URI that is wrong is told of when its turn comes. */
+static bool speaks_tls(const struct wbi_inherited *sockets, unsigned count)
+{
+	struct wbi_uri uri;
+
+	for (unsigned i = 0; i < count; i++)
+		if (strcmp(sockets[i].name, "tls") == 0)
+			return true;
+	for (unsigned i = 0; i < options.listen.count; i++)
+		if (wbi_uri_parse(options.listen.values[i], &uri, NULL) == WB_OK &&
+		    uri.transport == WBI_TLS)
+			return true;
+	return false;
+}
+
+static int serve(struct wbi_server_options *server_options, struct wbi_serve_keys *keys)
 {
 	struct wbi_inherited sockets[WBI_INHERITED_MAX];
 	struct wbi_server *server = NULL;
@@ -128,6 +165,12 @@ static int serve(const struct wbi_server_options *server_options)
 	if (wbi_notify_inherited(sockets, &count, &fault))
 		return fail("inherited sockets", &fault);
 	manager = wbi_notify_open();
+	if (wbi_serve_keys_init(keys, speaks_tls(sockets, count), &fault)) {
+		code = fail("keys", &fault);
+		goto out;
+	}
+	server_options->identity = keys->identity;
+	server_options->authority = keys->authority;
 	if (wbi_server_new(server_options, &server, &fault)) {
 		code = fail("start", &fault);
 		goto out;
@@ -145,6 +188,7 @@ static int serve(const struct wbi_server_options *server_options)
 	wbi_notify_send(manager, "STOPPING=1");
 out:
 	wbi_server_free(server);
+	wbi_serve_keys_done(keys);
 	wbi_fd_close(&manager);
 	return code;
 }
@@ -169,6 +213,17 @@ static bool parse_uids(uid_t *ret_uids)
 	return true;
 }
 
+static bool parse_log(enum wbi_audit_format *ret_format)
+{
+	if (!options.log || strcmp(options.log, "text") == 0)
+		*ret_format = WBI_AUDIT_TEXT;
+	else if (strcmp(options.log, "json") == 0)
+		*ret_format = WBI_AUDIT_JSON;
+	else
+		return false;
+	return true;
+}
+
 static void set_defaults(void)
 {
 	const char *folder = getenv("TMPDIR");
@@ -180,6 +235,9 @@ static void set_defaults(void)
 	options.max_sessions = wb_limits_default.sessions;
 	options.max_jobs = wb_limits_default.jobs;
 	options.hold_ms = wb_limits_default.hold_ms;
+	options.max_transfers = wb_limits_default.transfers;
+	options.max_put_bytes = wb_limits_default.put_bytes;
+	options.max_put_files = wb_limits_default.put_files;
 	options.spool_folder = folder && folder[0] != '\0' ? folder : "/tmp";
 }
 
@@ -205,6 +263,8 @@ static int run_serve(const struct wbi_command *command, int argc, char **argv)
 				     argv[operands]);
 	if (!parse_uids(uids))
 		return wbi_opt_wrong(command, "--allow-uid: a uid is a number, as 'id -u' prints");
+	if (!parse_log(&server_options.log_format))
+		return wbi_opt_wrong(command, "--log: give text or json");
 	limits->connections = (uint32_t)options.max_connections;
 	limits->commands = (uint32_t)options.max_commands;
 	limits->output_bytes = options.max_output;
@@ -212,11 +272,21 @@ static int run_serve(const struct wbi_command *command, int argc, char **argv)
 	limits->sessions = (uint32_t)options.max_sessions;
 	limits->jobs = (uint32_t)options.max_jobs;
 	limits->hold_ms = (uint32_t)options.hold_ms;
+	limits->transfers = (uint32_t)options.max_transfers;
+	limits->put_bytes = options.max_put_bytes;
+	limits->put_files = options.max_put_files;
 	server_options.insecure_plain = options.insecure_plain;
 	server_options.allowed_uids = uids;
 	server_options.allowed_uid_count = options.allow_uid.count;
 	server_options.spool_folder = options.spool_folder;
-	return serve(&server_options);
+	server_options.files_root = options.root;
+	struct wbi_serve_keys keys = {
+		.host_key = options.host_key,
+		.authorized_keys = options.authorized_keys.values,
+		.authorized_count = options.authorized_keys.count,
+		.user = options.user,
+	};
+	return serve(&server_options, &keys);
 }
 
 const struct wbi_command wbi_command_serve = {
@@ -224,15 +294,22 @@ const struct wbi_command wbi_command_serve = {
 	.summary = "run the daemon",
 	.usage = "serve [options]",
 	.details =
-		"Sessions (for exec, jobs, attach, kill) at unix:///path and tcp://127.0.0.1:PORT; "
-		"with "
-		"no --listen at unix://$XDG_RUNTIME_DIR/waybill.sock, which clients call 'local'. "
+		"Sessions (for exec, jobs, attach, kill, put, get) at unix:///path, "
+		"tcp://127.0.0.1:PORT, and for other machines at tls://ADDRESS (port 9292); with "
+		"no "
+		"--listen at unix://$XDG_RUNTIME_DIR/waybill.sock, which clients call 'local'. "
 		"Plain "
 		"services at upper+tcp, upper+udp, exec-length+tcp and exec-header+tcp. Port 0 "
 		"lets the "
 		"kernel choose; 'listening URI' on stderr tells the real one.\n"
 		"\n"
-		"None of these has keys: they stand on loopback only, the kernel is asked who "
+		"tls:// lets in whose key stands in authorized_keys, in OpenSSH's format: they run "
+		"commands as the daemon's user, as far as their line allows. Changes count at "
+		"once. "
+		"Started by root it wants --user. The host key, where there is none, is made; its "
+		"fingerprint is told, for clients to compare.\n"
+		"\n"
+		"All others have no keys: they stand on loopback only, the kernel is asked who "
 		"opened "
 		"each connection, and only the daemon's own user may call unless --allow-uid says "
 		"so.\n"
@@ -241,6 +318,6 @@ const struct wbi_command wbi_command_serve = {
 		"Sockets "
 		"from a service manager are taken; FileDescriptorName= says what each serves "
 		"(session, "
-		"upper, exec-length, exec-header).",
+		"tls, upper, exec-length, exec-header).",
 	.run = run_serve,
 };

@@ -9,8 +9,9 @@
 #include "waybill/waybill.h"
 
 static const struct wbi_command *const commands[] = {
-	&wbi_command_serve, &wbi_command_exec, &wbi_command_jobs, &wbi_command_attach,
-	&wbi_command_kill,  &wbi_command_talk, &wbi_command_lab,
+	&wbi_command_serve, &wbi_command_exec,   &wbi_command_put,  &wbi_command_get,
+	&wbi_command_jobs,  &wbi_command_attach, &wbi_command_kill, &wbi_command_keygen,
+	&wbi_command_trust, &wbi_command_talk,   &wbi_command_lab,
 };
 
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(*commands) };

@@ -70,10 +70,14 @@ int wbi_opt_wrong(const struct wbi_command *command, const char *format, ...)
 /* The rows of main.c, each from a cmd_*.c. */
 extern const struct wbi_command wbi_command_attach;
 extern const struct wbi_command wbi_command_exec;
+extern const struct wbi_command wbi_command_get;
 extern const struct wbi_command wbi_command_jobs;
+extern const struct wbi_command wbi_command_keygen;
 extern const struct wbi_command wbi_command_kill;
 extern const struct wbi_command wbi_command_lab;
+extern const struct wbi_command wbi_command_put;
 extern const struct wbi_command wbi_command_serve;
 extern const struct wbi_command wbi_command_talk;
+extern const struct wbi_command wbi_command_trust;
 
 #endif

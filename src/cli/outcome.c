@@ -11,7 +11,7 @@
 #include "sys/signal_name.h"
 #include "waybill/header.h"
 
-enum { LINE_BYTES_MAX = 4096, SIGNAL_CODE = 128, CODE_MASK = 255 };
+enum { LINE_BYTES_MAX = 4096, SIGNAL_CODE = 128, CODE_MAX = 255 };
 
 /* One without a name travels as its number. */
 static int signal_number(const char *name)
@@ -25,10 +25,15 @@ static int signal_number(const char *name)
 	return number > 0 && number <= SIGRTMAX && *end == '\0' ? (int)number : 0;
 }
 
-/* What cannot be relied upon is no outcome, whatever the daemon called it. */
-static bool is_incomplete(const struct wb_result *result)
+/* What cannot be relied upon is no outcome, whatever the daemon called it. NULL: nothing. */
+static const char *what_is_missing(const struct wb_result *result)
 {
-	return result->outcome == WB_OUTCOME_EXITED && !result->complete;
+	if (result->outcome != WB_OUTCOME_EXITED)
+		return NULL;
+	if (!result->complete)
+		return result->missing;
+	/* Its last byte would pass for a code, and 256 for success. */
+	return result->code > CODE_MAX ? "a code that no command can have" : NULL;
 }
 
 int wbi_outcome_code(const struct wb_result *result)
@@ -37,16 +42,16 @@ int wbi_outcome_code(const struct wb_result *result)
 
 	switch (result->outcome) {
 	case WB_OUTCOME_EXITED:
-		return result->complete ? (int)(result->code & CODE_MASK) : WBI_EXIT_NO_OUTCOME;
+		return what_is_missing(result) ? WBI_EXIT_NO_OUTCOME : (int)result->code;
 	case WB_OUTCOME_SIGNALED:
 		number = signal_number(result->signal);
 		return number ? SIGNAL_CODE + number : WBI_EXIT_NO_OUTCOME;
 	case WB_OUTCOME_TIMEOUT:
 		return WBI_EXIT_TIMEOUT;
 	case WB_OUTCOME_FAILED:
-		if (result->has_code && (result->code & CODE_MASK) != 0)
-			return (int)(result->code & CODE_MASK);
-		return WBI_EXIT_NO_OUTCOME;
+		return result->has_code && result->code > 0 && result->code <= CODE_MAX
+			       ? (int)result->code
+			       : WBI_EXIT_NO_OUTCOME;
 	default:
 		return WBI_EXIT_NO_OUTCOME;
 	}
@@ -57,11 +62,14 @@ void wbi_outcome_explain(const struct wbi_command *command, const char *destinat
 {
 	const char *what = wb_outcome_name(result->outcome);
 	const char *text = result->text[0] ? result->text : result->error;
+	const char *missing = what_is_missing(result);
 	char shown[512], where[256];
 
-	if (is_incomplete(result)) {
+	if (missing) {
 		what = "lost";
-		text = result->missing;
+		text = missing;
+	} else if (result->outcome == WB_OUTCOME_SIGNALED && !signal_number(result->signal)) {
+		text = result->signal; /* there is none like that here */
 	} else if (result->outcome == WB_OUTCOME_EXITED || result->outcome == WB_OUTCOME_SIGNALED ||
 		   result->outcome == WB_OUTCOME_TIMEOUT) {
 		return;
@@ -74,7 +82,7 @@ void wbi_outcome_explain(const struct wbi_command *command, const char *destinat
 
 static void put_how(struct wb_header_writer *writer, const struct wb_result *result)
 {
-	bool incomplete = is_incomplete(result);
+	bool incomplete = what_is_missing(result);
 
 	wb_header_put_string(writer, "outcome",
 			     incomplete ? "lost" : wb_outcome_name(result->outcome));

@@ -70,7 +70,9 @@ void wbi_terminal_restore(void)
 	if (fd < 0)
 		return;
 	raw_fd = -1;
-	set_attributes(fd, &before);
+	/* In the background it is somebody else's, who has made of it what they need. */
+	if (wbi_terminal_is_ours(fd))
+		set_attributes(fd, &before);
 }
 
 /* SA_RESETHAND has put the default back: the signal ends the process as if it had not been caught.

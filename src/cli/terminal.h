@@ -18,7 +18,8 @@ bool wbi_terminal_is_ours(int fd);
  * and by any signal that ends the process (but SIGKILL). Returns WB_OK or WB_ERR_SYSTEM. */
 WB_WARN_UNUSED enum wb_err wbi_terminal_raw(int fd, struct wb_fault *fault);
 
-/* Puts it back; async-signal-safe, safe to repeat, and without effect where it is not raw. */
+/* Puts it back; async-signal-safe, safe to repeat, and without effect where it is not raw, or is
+ * somebody else's just now (we are in the background). */
 void wbi_terminal_restore(void);
 bool wbi_terminal_is_raw(void);
 

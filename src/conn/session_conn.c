@@ -9,13 +9,17 @@ enum {
 	READS_AT_THE_END = 64,
 	WRITES_A_TURN = 8,
 	PARTS = 16,
+	PATIENCE_MS = 4, /* how long what can wait for company does */
 };
 
 void wbi_session_conn_init(struct wbi_session_conn *conn, struct wbi_link *link,
 			   struct wbi_carrier *carrier, uint8_t *scratch, wbi_session_conn_fn *fn)
 {
-	*conn = (struct wbi_session_conn){
-		.link = link, .carrier = carrier, .scratch = scratch, .fn = fn};
+	*conn = (struct wbi_session_conn){.link = link,
+					  .carrier = carrier,
+					  .scratch = scratch,
+					  .fn = fn,
+					  .patient_ms = WBI_NEVER_MS};
 	wbi_buf_init(&conn->rest, WBI_SESSION_SCRATCH_BYTES);
 }
 
@@ -39,6 +43,7 @@ void wbi_session_conn_adopt(struct wbi_session_conn *conn, struct wbi_link *link
 	conn->fn = fn;
 	conn->released = false;
 	conn->writing = false;
+	conn->patient_ms = WBI_NEVER_MS;
 }
 
 bool wbi_session_conn_over(const struct wbi_session_conn *conn)
@@ -153,12 +158,22 @@ static bool write_once(struct wbi_session_conn *conn, uint64_t now_ms)
  * waited for as if the link had been full, so that others have their turn. */
 static void write_due(struct wbi_session_conn *conn, uint64_t now_ms)
 {
+	conn->patient_ms = WBI_NEVER_MS;
 	for (int i = 0; i < WRITES_A_TURN; i++) {
 		feed_rest(conn, now_ms);
 		if (idle(conn) || !write_once(conn, now_ms))
 			break;
 	}
 	feed_rest(conn, now_ms);
+}
+
+static bool may_wait(struct wbi_session_conn *conn, uint64_t now_ms)
+{
+	if (idle(conn) || !wbi_carrier_can_wait(conn->carrier))
+		return false;
+	if (conn->patient_ms == WBI_NEVER_MS)
+		conn->patient_ms = now_ms + PATIENCE_MS;
+	return now_ms < conn->patient_ms;
 }
 
 void wbi_session_conn_process(struct wbi_session_conn *conn, unsigned ready, uint64_t now_ms)
@@ -168,10 +183,9 @@ void wbi_session_conn_process(struct wbi_session_conn *conn, unsigned ready, uin
 			;
 	if (!conn->released && wbi_carrier_deadline(conn->carrier) <= now_ms)
 		wbi_carrier_tick(conn->carrier, now_ms);
-	if (!conn->writing || ready & (WBI_WRITE | WBI_HANGUP))
+	feed_rest(conn, now_ms);
+	if ((!conn->writing || ready & (WBI_WRITE | WBI_HANGUP)) && !may_wait(conn, now_ms))
 		write_due(conn, now_ms);
-	else
-		feed_rest(conn, now_ms);
 }
 
 unsigned wbi_session_conn_wants(const struct wbi_session_conn *conn)
@@ -181,5 +195,7 @@ unsigned wbi_session_conn_wants(const struct wbi_session_conn *conn)
 
 uint64_t wbi_session_conn_deadline(const struct wbi_session_conn *conn)
 {
-	return idle(conn) ? WBI_NEVER_MS : wbi_carrier_deadline(conn->carrier);
+	uint64_t deadline = idle(conn) ? WBI_NEVER_MS : wbi_carrier_deadline(conn->carrier);
+
+	return !idle(conn) && conn->patient_ms < deadline ? conn->patient_ms : deadline;
 }

@@ -28,9 +28,10 @@ struct wbi_session_conn {
 	struct wbi_buf rest; /* received and not consumed: part of a head, seldom anything */
 	uint8_t *scratch;
 	wbi_session_conn_fn *fn;
-	bool released; /* the link is somebody else's now: nothing more is read or written */
-	bool failed;   /* the link is gone; the carrier knows */
-	bool writing;  /* more is due than the link took: wait until it is writable */
+	bool released;       /* the link is somebody else's now: nothing more is read or written */
+	bool failed;         /* the link is gone; the carrier knows */
+	bool writing;        /* more is due than the link took: wait until it is writable */
+	uint64_t patient_ms; /* what is due may wait until then; WBI_NEVER_MS: nothing does */
 };
 
 /* Takes over the carrier; the link stays its owner's, and open for as long as this uses it.

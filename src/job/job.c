@@ -23,6 +23,8 @@
 enum {
 	GRACE_MS = 1000, /* from TERM to KILL */
 	KILLS_MAX = 3,   /* as often, then what is left is stuck in the kernel */
+	END_SOON_MS = 4, /* how long the end of a stream waits for the command's */
+	HOLD_MS = 4,     /* so long the end of a stream is not even heard of before that */
 };
 
 static const char *const state_names[] = {
@@ -44,7 +46,7 @@ const char *wbi_job_state_name(const struct wbi_job *job)
 
 static bool has_ended(const struct wbi_job *job)
 {
-	return job->ended_watch.fd < 0;
+	return job->ended;
 }
 
 static bool is_open(const struct wbi_job *job)
@@ -77,6 +79,31 @@ void wbi_job_unwatch_process(struct wbi_job *job)
 	job->ended_watch.fd = -1;
 }
 
+/* From here on its pipes end with their last writer. */
+static void let_go(struct wbi_job *job)
+{
+	wbi_loop_cancel(job->env->loop, &job->hold);
+	wbi_outlet_let_go(&job->outlets[0]);
+	wbi_outlet_let_go(&job->outlets[1]);
+}
+
+/* Most commands end soon, and their pipes a moment before them. To be woken for each of these would
+ * cost a short command a good part of its time, so at first we hold the pipes open ourselves, and
+ * its end is the first that is heard of. */
+enum wb_err wbi_job_watch(struct wbi_job *job, struct wb_fault *fault)
+{
+	struct wbi_loop *loop = job->env->loop;
+	enum wb_err err;
+
+	job->ended_watch.fd = job->process.pidfd;
+	err = wbi_loop_watch(loop, &job->ended_watch, fault);
+	for (int i = 0; i < 2 && !err; i++)
+		err = wbi_outlet_watch(&job->outlets[i], fault);
+	if (!err && is_open(job) && wbi_loop_timer(loop, &job->hold, HOLD_MS) != WB_OK)
+		let_go(job);
+	return err;
+}
+
 static void unwatch_kin(struct wbi_job *job)
 {
 	wbi_loop_unwatch(job->env->loop, &job->kin_watch);
@@ -90,19 +117,24 @@ static void reap(struct wbi_job *job)
 
 	if (job->process.pid == 0)
 		return;
-	if (wbi_process_reap(&job->process, &job->end, &fault) != WB_OK &&
+	if (wbi_process_wait(&job->process, &job->end, &fault) != WB_OK &&
 	    job->outcome == WBI_JOB_ENDED) {
 		job->outcome = WBI_JOB_FAILED;
 		job->fault = fault;
 	}
+	wbi_loop_retire(job->env->loop, &job->ended_watch);
+	job->process.pidfd = -1;
 	job->env->running--;
+	wbi_job_leave_place(job);
 }
 
 void wbi_job_destroy(struct wbi_job *job)
 {
 	wbi_loop_cancel(job->env->loop, &job->timer);
+	wbi_loop_cancel(job->env->loop, &job->hold);
 	wbi_job_unwatch_process(job);
 	unwatch_kin(job);
+	wbi_job_leave_place(job);
 	wbi_inlet_close(&job->inlet);
 	wbi_outlet_done(&job->outlets[0]);
 	wbi_outlet_done(&job->outlets[1]);
@@ -114,16 +146,35 @@ void wbi_job_destroy(struct wbi_job *job)
 
 /* ---- output ---- */
 
-/* A log whose pipe is closed has ended; its reader is told of that, and of bytes. */
+/* Its pipe is at its end, which nobody was told yet. */
+static bool is_ending(const struct wbi_outlet *outlet)
+{
+	return outlet->has_log && !wbi_outlet_is_open(outlet) && !outlet->log.source.ended;
+}
+
+static void tell_ends(struct wbi_job *job)
+{
+	for (int i = 0; i < 2; i++) {
+		if (!is_ending(&job->outlets[i]))
+			continue;
+		wbi_log_end(&job->outlets[i].log, false);
+		job->ops.output(job, job->owner, i + 1);
+	}
+}
+
+/* Most commands end a moment after their pipes: then one thing is told, and not three. */
+static bool ends_soon(struct wbi_job *job)
+{
+	return job->state == WBI_JOB_STATE_RUNNING && !has_ended(job) &&
+	       wbi_loop_timer(job->env->loop, &job->timer, END_SOON_MS) == WB_OK;
+}
+
 static void tell_output(struct wbi_job *job, int i, bool came)
 {
-	struct wbi_outlet *outlet = &job->outlets[i];
-	bool ends = !wbi_outlet_is_open(outlet) && !outlet->log.source.ended;
-
-	if (ends)
-		wbi_log_end(&outlet->log, false);
-	if (ends || came)
+	if (came)
 		job->ops.output(job, job->owner, i + 1);
+	if (is_ending(&job->outlets[i]) && !ends_soon(job))
+		tell_ends(job);
 }
 
 static uint64_t spool_room(const struct wbi_job *job)
@@ -164,6 +215,7 @@ static void ask_to_end(struct wbi_job *job)
 {
 	static const int signals[] = {SIGHUP, SIGTERM, SIGCONT};
 
+	let_go(job);
 	wbi_kin_signal(job->process.pid, signals, 3, NULL);
 	job->kills = 0;
 	if (wbi_loop_timer(job->env->loop, &job->timer, GRACE_MS) != WB_OK) {
@@ -213,9 +265,20 @@ static void end_output(struct wbi_job *job)
 		struct wbi_outlet *outlet = &job->outlets[i];
 		if (!outlet->has_log || outlet->log.source.ended)
 			continue;
-		wbi_log_end(&outlet->log, true);
+		wbi_log_end(&outlet->log, wbi_outlet_is_open(outlet));
 		wbi_outlet_resume(outlet, true);
 	}
+}
+
+/* Some of what the command wrote has no place, and the job was not to wait until it has: whatever
+ * its exit code, this is not how it ended. */
+static void note_loss(struct wbi_job *job)
+{
+	if (!is_paused(job) || job->outcome != WBI_JOB_ENDED)
+		return;
+	job->outcome = WBI_JOB_FAILED;
+	wb_fault_set(&job->fault, WB_ERR_LIMIT, NULL, 0,
+		     "the job was ended before all of its output could be kept");
 }
 
 /* The owner may free the job in `ended`: nothing of it may be touched afterwards. */
@@ -223,6 +286,7 @@ static void report(struct wbi_job *job)
 {
 	wbi_loop_cancel(job->env->loop, &job->timer);
 	reap(job);
+	note_loss(job);
 	wbi_inlet_close(&job->inlet);
 	end_output(job);
 	set_state(job, WBI_JOB_STATE_REPORTED);
@@ -264,6 +328,7 @@ static void advance(struct wbi_job *job, bool came)
 			return;
 		/* Silence is counted from the command's end. */
 		begin_draining(job);
+		tell_ends(job);
 		came = true;
 		/* fall through */
 	case WBI_JOB_STATE_DRAINING:
@@ -328,11 +393,17 @@ static void on_ended(struct wbi_watch *watch, unsigned events)
 	bool came = false;
 	(void)events;
 
-	wbi_job_unwatch_process(job);
+	job->ended = true;
+	let_go(job);
 	enum wb_err err = drain_both(job, true, &came);
 	if (err)
 		abort_job(job, err);
 	advance(job, came);
+}
+
+static void on_hold(struct wbi_timer *timer)
+{
+	let_go(WBI_CONTAINER(timer, struct wbi_job, hold));
 }
 
 static void on_kin_ended(struct wbi_watch *watch, unsigned events)
@@ -376,6 +447,8 @@ static void on_timer(struct wbi_timer *timer)
 		advance(job, false);
 		return;
 	case WBI_JOB_STATE_RUNNING:
+		tell_ends(job);
+		return;
 	case WBI_JOB_STATE_ABORTING:
 	case WBI_JOB_STATE_REPORTED:
 	case WBI_JOB_STATE_LINGERING:
@@ -390,12 +463,13 @@ void wbi_job_init(struct wbi_job *job, struct wbi_job_env *env, unsigned logs)
 	job->env = env;
 	job->process = (struct wbi_process){.pidfd = -1};
 	job->timer.fn = on_timer;
+	job->hold.fn = on_hold;
 	job->store = (struct wbi_log_store){
 		.account = &env->spool,
 		.memory = &env->log_memory,
 		.limit_bytes = env->limits->output_bytes,
 	};
-	wbi_watch_init(&job->ended_watch, on_ended, -1, WBI_READ);
+	wbi_watch_init(&job->ended_watch, on_ended, -1, WBI_READ | WBI_ONCE);
 	wbi_watch_init(&job->kin_watch, on_kin_ended, -1, WBI_READ);
 	wbi_inlet_init(&job->inlet, env->loop, on_stdin);
 	for (int i = 0; i < 2; i++) {

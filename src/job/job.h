@@ -8,6 +8,7 @@
 #ifndef WBI_JOB_H
 #define WBI_JOB_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -32,6 +33,9 @@ struct wbi_job_env {
 	struct wbi_list lingering; /* the others, whose pipes someone still holds; oldest first */
 	struct wbi_list records;   /* of whoever owns the live jobs; never looked at here */
 	unsigned running;          /* processes that have not been reaped */
+	/* Commands of all environments under one limit; NULL: this is the only one. Set after
+	 * _init. */
+	atomic_uint *together;
 	unsigned lingering_count; /* at most limits->commands: past that the oldest pipes are closed
 				   */
 	int null_fd;              /* /dev/null, for reading and writing */
@@ -55,8 +59,8 @@ enum wbi_job_outcome {
 	WBI_JOB_ENDED,    /* by itself, or by wbi_job_kill; see end */
 	WBI_JOB_OVERFLOW, /* plain, killed: its output passed limits->output_bytes, or the spool is
 			     full */
-	WBI_JOB_FAILED, /* its output could not be kept (plain, killed), or its end is unknown; see
-			   fault */
+	WBI_JOB_FAILED, /* its output could not be kept, or not before it was to end; or its end is
+			   unknown; see fault */
 };
 
 /* Called once, never from within wbi_job_start. The owner may free the job in it. */
@@ -71,7 +75,8 @@ WB_WARN_UNUSED enum wb_err wbi_job_start(struct wbi_job_env *env, char *const *a
 /* What a live job tells its owner, never from within a call of the owner's to the job. */
 struct wbi_job_ops {
 	wbi_job_fn *ended; /* as above */
-	/* The log of `stream` has more, or has ended. May not free the job. */
+	/* The log of `stream` has more, or has ended (some milliseconds late, or with the command).
+	 * May not free the job. */
 	void (*output)(struct wbi_job *job, void *owner, int stream);
 	/* `bytes` more of what waited were written, or (look at wbi_job_takes_input) there is
 	 * nobody left to read them. May not free the job. */

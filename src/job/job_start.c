@@ -44,9 +44,7 @@ static enum wb_err open_terminal(struct wbi_job *job, const struct wbi_job_spec 
 	if (err)
 		return err;
 	job->terminal = true;
-	err = wbi_outlet_open_terminal(&job->outlets[0], master, fault);
-	if (err)
-		return err;
+	wbi_outlet_open_terminal(&job->outlets[0], master);
 	writer = fcntl(master, F_DUPFD_CLOEXEC, 3);
 	if (writer < 0)
 		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "pseudo-terminal: %m");
@@ -54,12 +52,11 @@ static enum wb_err open_terminal(struct wbi_job *job, const struct wbi_job_spec 
 	return WB_OK;
 }
 
-static void close_stdio(const struct wbi_job_env *env, int stdio[3])
+/* The others are the outlets'. */
+static void close_stdin(const struct wbi_job_env *env, int stdio[3])
 {
-	for (int i = 0; i < 3; i++) {
-		if (stdio[i] != env->null_fd)
-			wbi_fd_close(&stdio[i]);
-	}
+	if (stdio[0] != env->null_fd)
+		wbi_fd_close(&stdio[0]);
 }
 
 /* ---- the process ---- */
@@ -72,9 +69,10 @@ static enum wb_err start_process(struct wbi_job *job, const struct wbi_spawn *sp
 
 	if (err)
 		return err;
-	job->ended_watch.fd = job->process.pidfd;
-	err = wbi_loop_watch(env->loop, &job->ended_watch, fault);
+	/* While the command starts: it need not wait for this. */
+	err = wbi_job_watch(job, fault);
 	if (err) {
+		wbi_job_unwatch_process(job);
 		wbi_kin_kill(job->process.pid, NULL);
 		wbi_process_bury(&job->process, WBI_JOB_BURY_MS);
 	} else {
@@ -83,18 +81,44 @@ static enum wb_err start_process(struct wbi_job *job, const struct wbi_spawn *sp
 	return err;
 }
 
+static bool take_place(struct wbi_job_env *env)
+{
+	if (!env->together)
+		return env->running < env->limits->commands;
+	if (atomic_fetch_add(env->together, 1) < env->limits->commands)
+		return true;
+	atomic_fetch_sub(env->together, 1);
+	return false;
+}
+
+static void leave_place(struct wbi_job_env *env)
+{
+	if (env->together)
+		atomic_fetch_sub(env->together, 1);
+}
+
+void wbi_job_leave_place(struct wbi_job *job)
+{
+	if (job->placed)
+		leave_place(job->env);
+	job->placed = false;
+}
+
 /* streams: as in the spec; of those, logs are kept if it is live. */
 static enum wb_err job_new(struct wbi_job_env *env, bool live, unsigned streams,
 			   struct wbi_job **ret_job, struct wb_fault *fault)
 {
 	struct wbi_job *job;
 
-	if (env->running >= env->limits->commands)
+	if (!take_place(env))
 		return wb_fault_set(fault, WB_ERR_LIMIT, NULL, 0, "%u commands are running already",
-				    env->running);
+				    env->limits->commands);
 	job = calloc(1, sizeof(*job));
-	if (!job)
+	if (!job) {
+		leave_place(env);
 		return wb_fault_set(fault, WB_ERR_NOMEM, NULL, 0, "start a command: no memory");
+	}
+	job->placed = true;
 	job->live = live;
 	wbi_job_init(job, env, live ? streams >> 1 : 0);
 	*ret_job = job;
@@ -129,7 +153,7 @@ enum wb_err wbi_job_start_live(struct wbi_job_env *env, const struct wbi_job_spe
 		err = open_pipes(job, streams, spawn.stdio, fault);
 	if (!err)
 		err = start_process(job, &spawn, fault);
-	close_stdio(env, spawn.stdio);
+	close_stdin(env, spawn.stdio);
 	if (err)
 		wbi_job_destroy(job);
 	else
@@ -157,7 +181,7 @@ enum wb_err wbi_job_start(struct wbi_job_env *env, char *const *argv, wbi_job_fn
 	err = open_pipes(job, 1 << 1 | 1 << 2, spawn.stdio, fault);
 	if (!err)
 		err = start_process(job, &spawn, fault);
-	close_stdio(env, spawn.stdio);
+	close_stdin(env, spawn.stdio);
 	if (err)
 		wbi_job_destroy(job);
 	else
@@ -174,6 +198,7 @@ static void ignore_sigpipe(void)
 
 	sigemptyset(&ignore.sa_mask);
 	(void)sigaction(SIGPIPE, &ignore, NULL);
+	wbi_spawn_look();
 }
 
 enum wb_err wbi_job_env_init(struct wbi_job_env *env, struct wbi_loop *loop,

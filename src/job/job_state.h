@@ -26,12 +26,16 @@ struct wbi_job {
 	struct wbi_outlet outlets[2]; /* stdout, stderr */
 	struct wbi_inlet inlet;       /* stdin */
 	struct wbi_process process;
-	struct wbi_watch ended_watch; /* process.pidfd while it runs; fd is -1 afterwards */
+	struct wbi_watch ended_watch; /* process.pidfd; told once */
 	struct wbi_watch kin_watch;   /* KILLING, DYING: one of its session that is still there */
-	struct wbi_timer timer;       /* DRAINING: silence; KILLING, DYING: grace */
+	struct wbi_timer hold;        /* as long as it is set, our copies hold the pipes open */
+	struct wbi_timer timer;       /* RUNNING: ends that wait; DRAINING: silence; KILLING,
+				       DYING: grace */
 	struct wbi_job_ops ops;
 	void *owner;
 	bool live, terminal;
+	bool ended;     /* the process has */
+	bool placed;    /* it counts in env->together */
 	bool hurried;   /* DRAINING: no more waiting */
 	unsigned kills; /* KILLING, DYING: how often the grace has passed */
 	enum wbi_job_outcome outcome;
@@ -48,5 +52,11 @@ void wbi_job_init(struct wbi_job *job, struct wbi_job_env *env, unsigned logs);
 void wbi_job_destroy(struct wbi_job *job);
 
 void wbi_job_unwatch_process(struct wbi_job *job);
+
+/* The process has just been started: watches it and its pipes. */
+WB_WARN_UNUSED enum wb_err wbi_job_watch(struct wbi_job *job, struct wb_fault *fault);
+
+/* It does not count among those that run any more. Repeatable. */
+void wbi_job_leave_place(struct wbi_job *job);
 
 #endif

@@ -13,6 +13,7 @@
 enum {
 	RING_GROWTH = 4,
 	READ_WORTH = 65536, /* a read that takes less is better put off */
+	FIRST_BYTES = 4096,
 };
 
 static uint64_t max_of(uint64_t a, uint64_t b)
@@ -84,7 +85,7 @@ static void drop_file(struct wbi_log *log)
 	log->map_bytes = 0;
 	wbi_fd_close(&log->file);
 	log->store->bytes -= bytes;
-	log->store->account->bytes -= bytes;
+	wbi_spool_account_drop(log->store->account, bytes);
 }
 
 static void drop_front(struct wbi_log *log, uint64_t ring_start)
@@ -132,7 +133,7 @@ static size_t spillable(const struct wbi_log *log)
 {
 	const struct wbi_log_store *store = log->store;
 	uint64_t here = store->limit_bytes - store->bytes;
-	uint64_t there = store->account->limit_bytes - store->account->bytes;
+	uint64_t there = wbi_spool_account_left(store->account);
 	uint64_t most = here < there ? here : there;
 	uint64_t held = log->source.end - log->ring_start;
 
@@ -190,7 +191,7 @@ static void spill(struct wbi_log *log)
 	bytes = append(log, bytes);
 	log->ring_start += bytes;
 	log->store->bytes += bytes;
-	log->store->account->bytes += bytes;
+	wbi_spool_account_add(log->store->account, bytes);
 }
 
 /* ---- taking ---- */
@@ -198,8 +199,6 @@ static void spill(struct wbi_log *log)
 /* Makes room, in this order: what is free, a larger ring, a file. Returns how much there is. */
 static size_t make_room(struct wbi_log *log)
 {
-	if (!log->ring && !resize(log, WBI_LOG_RING_OWN))
-		return 0;
 	if (room(log) < log->ring_bytes / 2 && may_grow(log)) {
 		size_t larger = log->ring_bytes * RING_GROWTH;
 		(void)resize(log, larger < WBI_LOG_RING_MAX ? larger : WBI_LOG_RING_MAX);
@@ -209,25 +208,63 @@ static size_t make_room(struct wbi_log *log)
 	return room(log);
 }
 
-ssize_t wbi_log_fill(struct wbi_log *log, int pipe, size_t most)
+/* Without what is released there is no room for another byte. */
+static void note_full(struct wbi_log *log)
+{
+	log->source.full = log->ring && room(log) == 0 && !may_grow(log) &&
+			   !(log->spills && spillable(log) > 0);
+}
+
+/* A pseudo-terminal that nobody holds any more says EIO for its end. */
+static ssize_t read_pipe(int pipe, const struct iovec *parts, int count)
+{
+	ssize_t taken;
+
+	do
+		taken = readv(pipe, parts, count);
+	while (taken < 0 && errno == EINTR);
+	return taken >= 0 ? taken : errno == EIO ? 0 : -errno;
+}
+
+/* By way of the stack: most streams never have a byte, and so need no ring. (poll would not do: it
+ * can see an empty pipe, and then that nobody writes any more, but for what came in between.) */
+static ssize_t fill_first(struct wbi_log *log, int pipe, size_t most)
+{
+	uint8_t first[FIRST_BYTES];
+	struct iovec part = {first, most < sizeof(first) ? most : sizeof(first)}, parts[2];
+	ssize_t taken = read_pipe(pipe, &part, 1);
+
+	if (taken <= 0)
+		return taken;
+	if (!resize(log, WBI_LOG_RING_OWN))
+		return -ENOMEM;
+	(void)pieces(log, log->source.end, (size_t)taken, parts);
+	memcpy(parts[0].iov_base, first, parts[0].iov_len);
+	memcpy(parts[1].iov_base, first + parts[0].iov_len, parts[1].iov_len);
+	return taken;
+}
+
+static ssize_t fill_ring(struct wbi_log *log, int pipe, size_t most)
 {
 	struct iovec parts[2];
 	size_t asked = make_room(log);
-	ssize_t taken;
 
 	if (asked == 0)
-		return log->ring ? -ENOBUFS : -ENOMEM;
-	if (asked > most)
-		asked = most;
-	do
-		taken = readv(pipe, parts, pieces(log, log->source.end, asked, parts));
-	while (taken < 0 && errno == EINTR);
-	/* A pseudo-terminal that nobody holds any more says EIO for its end. */
+		return -ENOBUFS;
+	return read_pipe(pipe, parts,
+			 pieces(log, log->source.end, asked < most ? asked : most, parts));
+}
+
+ssize_t wbi_log_fill(struct wbi_log *log, int pipe, size_t most)
+{
+	ssize_t taken = log->ring ? fill_ring(log, pipe, most) : fill_first(log, pipe, most);
+
 	if (taken < 0)
-		return errno == EIO ? 0 : -errno;
+		return taken;
 	log->source.end += (uint64_t)taken;
 	if (log->source.end - log->ring_start > log->ring_bytes)
 		drop_front(log, log->source.end - log->ring_bytes);
+	note_full(log);
 	return taken;
 }
 
@@ -248,11 +285,13 @@ void wbi_log_end(struct wbi_log *log, bool held_open)
 void wbi_log_spill(struct wbi_log *log, bool spills)
 {
 	log->spills = spills;
+	note_full(log);
 }
 
 void wbi_log_rewind(struct wbi_log *log, uint64_t from)
 {
 	log->released = from;
+	note_full(log);
 }
 
 /* What is kept for a late reader only may go; what is not released may not. */
@@ -284,6 +323,7 @@ static void release(struct wbi_source *source, uint64_t offset)
 
 	if (offset > log->released)
 		log->released = offset;
+	note_full(log);
 }
 
 void wbi_log_init(struct wbi_log *log, struct wbi_log_store *store)

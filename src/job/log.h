@@ -4,11 +4,11 @@
  *     0 … kept … released … end
  *            [  file  )[ ring )         the file only where the log had to spill
  *
- * What is newest lies in a ring of memory, which begins small, grows while the reader lags behind,
- * and is full once it holds WBI_LOG_RING_MAX that nobody has released: then nothing is taken from
- * the command, which blocks. While the log *spills*, a full ring is emptied into an unlinked
- * temporary file instead, as far as the store allows. What was released stays readable until its
- * room is needed.
+ * What is newest lies in a ring of memory, which comes with the first byte, grows while the reader
+ * lags behind, and is full once it holds WBI_LOG_RING_MAX that nobody has released: then nothing is
+ * taken from the command, which blocks. While the log *spills*, a full ring is emptied into an
+ * unlinked temporary file instead, as far as the store allows. What was released stays readable
+ * until its room is needed.
  *
  * Invariants: released <= end; ring_start <= end, end - ring_start <= ring_bytes; with a file,
  * file_start <= ring_start and file offset 0 is file_start; nothing in [max(kept, released), end)
@@ -64,7 +64,7 @@ void wbi_log_done(struct wbi_log *log); /* repeatable */
 /* Takes up to `most` bytes that `pipe` (non-blocking; a pipe, or a pseudo-terminal's master) holds
  * now: one read. Only where there is room.
  * Returns > 0, how many; 0 at the end; -EAGAIN; -ENOBUFS: the log is full, and so it remains until
- * something is released; -ENOMEM. */
+ * something is released; -ENOMEM; or what the read failed with. */
 ssize_t wbi_log_fill(struct wbi_log *log, int pipe, size_t most);
 
 /* Whether the next wbi_log_fill is likely to find room for a good deal. */

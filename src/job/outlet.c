@@ -15,7 +15,7 @@ enum {
 
 static void init(struct wbi_outlet *outlet, struct wbi_loop *loop, wbi_watch_fn *fn)
 {
-	*outlet = (struct wbi_outlet){.loop = loop};
+	*outlet = (struct wbi_outlet){.loop = loop, .writer = -1};
 	wbi_watch_init(&outlet->watch, fn, -1, WBI_READ);
 }
 
@@ -36,15 +36,28 @@ void wbi_outlet_init_log(struct wbi_outlet *outlet, struct wbi_loop *loop, wbi_w
 
 enum wb_err wbi_outlet_open(struct wbi_outlet *outlet, int *ret_writer, struct wb_fault *fault)
 {
-	enum wb_err err = wbi_fd_pipe(&outlet->watch.fd, ret_writer, fault);
+	enum wb_err err = wbi_fd_pipe(&outlet->watch.fd, &outlet->writer, fault);
 
-	return err ? err : wbi_loop_watch(outlet->loop, &outlet->watch, fault);
+	if (!err)
+		*ret_writer = outlet->writer;
+	return err;
 }
 
-enum wb_err wbi_outlet_open_terminal(struct wbi_outlet *outlet, int master, struct wb_fault *fault)
+void wbi_outlet_let_go(struct wbi_outlet *outlet)
+{
+	wbi_fd_close(&outlet->writer);
+}
+
+void wbi_outlet_open_terminal(struct wbi_outlet *outlet, int master)
 {
 	outlet->watch.fd = master;
 	outlet->enlarged = true;
+}
+
+enum wb_err wbi_outlet_watch(struct wbi_outlet *outlet, struct wb_fault *fault)
+{
+	if (!wbi_outlet_is_open(outlet))
+		return WB_OK;
 	return wbi_loop_watch(outlet->loop, &outlet->watch, fault);
 }
 
@@ -55,8 +68,8 @@ bool wbi_outlet_is_open(const struct wbi_outlet *outlet)
 
 void wbi_outlet_close(struct wbi_outlet *outlet)
 {
-	wbi_loop_unwatch(outlet->loop, &outlet->watch);
-	wbi_fd_close(&outlet->watch.fd);
+	wbi_outlet_let_go(outlet);
+	wbi_loop_retire(outlet->loop, &outlet->watch);
 	outlet->paused = false;
 }
 
@@ -110,15 +123,21 @@ static void enlarge(struct wbi_outlet *outlet)
 	outlet->enlarged = true;
 }
 
-static enum wb_err fill_log(struct wbi_outlet *outlet, size_t most, size_t *ret_taken)
+static enum wb_err fill_log(struct wbi_outlet *outlet, size_t most, size_t *ret_taken,
+			    struct wb_fault *fault)
 {
 	ssize_t taken = wbi_log_fill(&outlet->log, outlet->watch.fd, most);
 
 	if (taken == -ENOBUFS)
 		pause_outlet(outlet);
-	if (taken == -ENOBUFS || taken == -EAGAIN || taken == -ENOMEM)
+	if (taken == -ENOBUFS || taken == -EAGAIN)
 		return WB_ERR_TIMEOUT;
-	*ret_taken = taken > 0 ? (size_t)taken : 0;
+	if (taken < 0) {
+		errno = (int)-taken;
+		return wb_fault_set(fault, taken == -ENOMEM ? WB_ERR_NOMEM : WB_ERR_SYSTEM, NULL, 0,
+				    "the command's output: %m");
+	}
+	*ret_taken = (size_t)taken;
 	if (*ret_taken >= DISCARD_BYTES && !outlet->enlarged)
 		enlarge(outlet);
 	return WB_OK;
@@ -130,7 +149,7 @@ static enum wb_err take(struct wbi_outlet *outlet, enum wbi_outlet_use use, size
 	if (use == WBI_OUTLET_DISCARD)
 		return discard(outlet->watch.fd, ret_taken);
 	if (outlet->has_log)
-		return fill_log(outlet, most, ret_taken);
+		return fill_log(outlet, most, ret_taken, fault);
 	return wbi_spool_fill(&outlet->spool, outlet->watch.fd, most, ret_taken, fault);
 }
 

@@ -3,12 +3,12 @@
 
 #include <sys/socket.h>
 
-enum wb_err wbi_policy_may_listen(const struct wbi_policy *policy, bool is_plain,
+enum wb_err wbi_policy_may_listen(const struct wbi_policy *policy, enum wbi_door door,
 				  const struct wbi_addr *addr, struct wb_fault *fault)
 {
-	if (wbi_addr_is_loopback(addr))
+	if (door == WBI_DOOR_KEY || wbi_addr_is_loopback(addr))
 		return WB_OK;
-	if (!is_plain)
+	if (door == WBI_DOOR_SESSION)
 		return wb_fault_set(fault, WB_ERR_REFUSED, NULL, 0,
 				    "a tcp listener has no keys, so it stands on loopback only; "
 				    "other machines need tls");
@@ -53,4 +53,43 @@ enum wb_err wbi_policy_may_call(const struct wbi_policy *policy, bool is_plain, 
 			    "uid %lu opened the socket and is not among those who may call "
 			    "(--allow-uid %lu would let it in)",
 			    (unsigned long)uid, (unsigned long)uid);
+}
+
+/* ---- what is granted ---- */
+
+enum wb_err wbi_policy_grant_uid(struct wbi_grant **ret_grant)
+{
+	return wbi_grant_new(true, ret_grant);
+}
+
+static enum wb_err grant_files(const struct wbi_authorized_files *files, bool *granted, char **root)
+{
+	*granted = files->allowed;
+	return files->root ? wbi_grant_set_text(root, files->root) : WB_OK;
+}
+
+enum wb_err wbi_policy_grant_key(const struct wbi_authorized *line, struct wbi_grant **ret_grant)
+{
+	struct wbi_grant *grant = NULL;
+	enum wb_err err = wbi_grant_new(false, &grant);
+
+	if (err)
+		return err;
+	grant->exec = line->exec;
+	grant->pty = line->pty;
+	grant->jobs = line->jobs;
+	/* Good in its last second, void in the next. */
+	grant->expires = line->expires ? (uint64_t)line->expires_s + 1 : 0;
+	err = grant_files(&line->put, &grant->put, &grant->put_root);
+	if (!err)
+		err = grant_files(&line->get, &grant->get, &grant->get_root);
+	if (!err && line->command)
+		err = wbi_grant_set_text(&grant->command, line->command);
+	for (const char *const *variable = line->environment; *variable && !err; variable++)
+		err = wbi_grant_set_variable(grant, *variable);
+	if (err)
+		wbi_grant_free(grant);
+	else
+		*ret_grant = grant;
+	return err;
 }

@@ -123,7 +123,7 @@ bool wbi_registry_find(struct wbi_registry *registry, const struct wbi_principal
 
 	pthread_mutex_lock(&registry->mutex);
 	found = entry_of(registry, job);
-	is_theirs = found && wbi_principal_equal(&found->owner, owner);
+	is_theirs = found && wbi_principal_covers(owner, &found->owner);
 	if (is_theirs)
 		*ret_entry = *found;
 	pthread_mutex_unlock(&registry->mutex);
@@ -137,7 +137,7 @@ unsigned wbi_registry_list(struct wbi_registry *registry, const struct wbi_princ
 
 	pthread_mutex_lock(&registry->mutex);
 	for (uint32_t i = place_of(registry, after + 1); i < registry->count && count < room; i++)
-		if (wbi_principal_equal(&registry->entries[i].owner, owner))
+		if (wbi_principal_covers(owner, &registry->entries[i].owner))
 			ret_entries[count++] = registry->entries[i];
 	pthread_mutex_unlock(&registry->mutex);
 	return count;

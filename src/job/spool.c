@@ -14,6 +14,27 @@ enum {
 	SPLICE_MOST = 1 << 20,
 };
 
+uint64_t wbi_spool_account_left(const struct wbi_spool_account *account)
+{
+	uint64_t bytes = account->together ? atomic_load(account->together) : account->bytes;
+
+	return bytes < account->limit_bytes ? account->limit_bytes - bytes : 0;
+}
+
+void wbi_spool_account_add(struct wbi_spool_account *account, uint64_t bytes)
+{
+	account->bytes += bytes;
+	if (account->together)
+		atomic_fetch_add(account->together, bytes);
+}
+
+void wbi_spool_account_drop(struct wbi_spool_account *account, uint64_t bytes)
+{
+	account->bytes -= bytes;
+	if (account->together)
+		atomic_fetch_sub(account->together, bytes);
+}
+
 void wbi_spool_init(struct wbi_spool *spool, struct wbi_spool_account *account, size_t memory_bytes)
 {
 	*spool = (struct wbi_spool){.account = account, .file = -1};
@@ -24,7 +45,7 @@ void wbi_spool_done(struct wbi_spool *spool)
 {
 	wbi_buf_done(&spool->memory);
 	if (spool->file >= 0)
-		spool->account->bytes -= spool->bytes;
+		wbi_spool_account_drop(spool->account, spool->bytes);
 	wbi_fd_close(&spool->file);
 	spool->bytes = 0;
 }
@@ -33,7 +54,7 @@ static void charge(struct wbi_spool *spool, size_t bytes)
 {
 	spool->bytes += bytes;
 	if (spool->file >= 0)
-		spool->account->bytes += bytes;
+		wbi_spool_account_add(spool->account, bytes);
 }
 
 static enum wb_err cannot_keep(const struct wbi_spool *spool, struct wb_fault *fault)
@@ -137,7 +158,7 @@ static enum wb_err open_file(struct wbi_spool *spool, struct wb_fault *fault)
 		wbi_fd_close(&spool->file);
 		return err;
 	}
-	spool->account->bytes += held.bytes;
+	wbi_spool_account_add(spool->account, held.bytes);
 	wbi_buf_reset(&spool->memory);
 	return WB_OK;
 }
@@ -208,8 +229,7 @@ static size_t least(uint64_t a, size_t b)
  * account, from its first byte, which memory held before. */
 static size_t room_left(const struct wbi_spool *spool, size_t most)
 {
-	const struct wbi_spool_account *account = spool->account;
-	uint64_t left = account->limit_bytes - account->bytes;
+	uint64_t left = wbi_spool_account_left(spool->account);
 	size_t held = wbi_buf_bytes(&spool->memory);
 
 	if (spool->file >= 0)

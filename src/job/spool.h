@@ -5,6 +5,7 @@
 #ifndef WBI_SPOOL_H
 #define WBI_SPOOL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -13,14 +14,23 @@
 #include "waybill/digest.h"
 #include "waybill/err.h"
 
-/* What all spools of a daemon share: one account, one folder. Only files are charged: what fits in
- * a spool's own memory is always kept, however much a reader who does not read makes others hold.
+/* What the spools of one environment share: one account, one folder. Only files are charged: what
+ * fits in a spool's own memory is always kept, however much a reader who does not read makes others
+ * hold.
  */
 struct wbi_spool_account {
 	const char *folder;   /* for temporary files */
 	uint64_t limit_bytes; /* all files together */
-	uint64_t bytes;
+	uint64_t bytes;       /* of this account's files */
+	/* Of all accounts under one limit, whatever their threads; NULL: this is the only one. Two
+	 * that look at the same moment may pass the limit by what each takes in one step. */
+	_Atomic uint64_t *together;
 };
+
+/* What may still be charged; and charging, or giving back. */
+uint64_t wbi_spool_account_left(const struct wbi_spool_account *account);
+void wbi_spool_account_add(struct wbi_spool_account *account, uint64_t bytes);
+void wbi_spool_account_drop(struct wbi_spool_account *account, uint64_t bytes);
 
 /* Invariant: either file is -1 and memory holds all `bytes`, or memory is empty and file does. */
 struct wbi_spool {

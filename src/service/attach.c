@@ -30,6 +30,8 @@ static void attach_open(struct wbi_call_env *env, struct wbi_event *event)
 	struct wbi_registry_entry entry;
 	struct wb_fault fault;
 
+	if (wbi_call_is_denied_jobs(env, call))
+		return;
 	if (read_request(event->header, &request, &fault))
 		wbi_call_refuse(call, "malformed", fault.text);
 	else if (!wbi_registry_find(env->registry, env->principal(call->session), request.job,

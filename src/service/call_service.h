@@ -3,10 +3,12 @@
 #define WBI_CALL_SERVICE_H
 
 #include "job/audit.h"
+#include "job/grant.h"
 #include "job/job.h"
 #include "job/keys.h"
 #include "job/principal.h"
 #include "job/registry.h"
+#include "service/files_claim.h"
 #include "session/session.h"
 #include "sys/loop.h"
 #include "waybill/limits.h"
@@ -19,6 +21,9 @@ struct wbi_call_env {
 	struct wbi_keys *keys;         /* likewise */
 	struct wbi_audit *audit;
 	const struct wb_limits *limits;
+	const char *files_root;          /* put and get stay beneath this folder; NULL: none */
+	struct wbi_list transfers;       /* this worker's, see files_call.h */
+	struct wbi_files_claims *claims; /* of the daemon's */
 	unsigned worker;
 	bool draining;
 	/* Something was done to this session outside its events: its connection is to be processed
@@ -28,6 +33,8 @@ struct wbi_call_env {
 	const struct wbi_principal *(*principal)(struct wbi_session *session);
 	/* What the client of the session calls itself; not escaped. */
 	const char *(*client)(struct wbi_session *session);
+	/* What the session may do; borrowed until the next event of the session. */
+	const struct wbi_grant *(*grant)(struct wbi_session *session);
 	/* Moves the session of an offered call, its only one, to the job's worker, and attaches the
 	 * call to the job there. WB_OK: nothing of the session may be touched any more.
 	 * WB_ERR_NOMEM. */
@@ -71,9 +78,14 @@ extern const struct wbi_call_service *const wbi_call_services[];
 extern const struct wbi_call_service wbi_attach_service;
 extern const struct wbi_call_service wbi_jobs_service;
 extern const struct wbi_call_service wbi_kill_service;
+extern const struct wbi_call_service wbi_put_service;
+extern const struct wbi_call_service wbi_get_service;
 
 /* Ends a call that is not accepted: outcome refused, with a stable name and a sentence. */
 void wbi_call_refuse(struct wbi_call *call, const char *error, const char *text);
+
+/* Whether the session may have nothing to do with jobs; then the call was refused ("denied"). */
+bool wbi_call_is_denied_jobs(struct wbi_call_env *env, struct wbi_call *call);
 
 /* Ends a call that did what it was asked: outcome exited, code 0. */
 void wbi_call_succeed(struct wbi_call *call);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/exec_grant.h"
 #include "service/exec_job.h"
 #include "service/exec_key.h"
 #include "sys/signal_name.h"
@@ -242,7 +243,11 @@ static void on_open(struct wbi_call_env *env, struct wbi_event *event)
 		return;
 	}
 	err = wbi_exec_request_read(&request, event->header, event->data, &fault);
-	if (err) {
+	if (!err && wbi_exec_request_confine(&request, env->grant(event->call->session), &fault)) {
+		view_free(view);
+		wbi_call_refuse(event->call, fault.err == WB_ERR_REFUSED ? "denied" : "limit",
+				fault.text);
+	} else if (err) {
 		view_free(view);
 		tell_not_started(event->call, err, &fault);
 	} else {
@@ -336,6 +341,11 @@ void wbi_exec_attach(struct wbi_call_env *env, uint64_t job, bool from_start,
 	struct wbi_exec_job *exec = wbi_exec_job_find(env, job);
 	struct wbi_exec_view *view;
 
+	/* It may have been collected while the call was on its way to this worker. */
+	if (!exec && event->call->key[0] != '\0') {
+		wbi_call_refuse(event->call, "done", "the command of this key ran before");
+		return;
+	}
 	if (!exec) {
 		wbi_call_refuse(event->call, "job", "there is no such job");
 		return;
@@ -404,7 +414,11 @@ static void on_job_event(struct wbi_exec_job *exec, enum wbi_event_kind kind,
 {
 	switch (kind) {
 	case WBI_EVENT_EOF:
-		wbi_job_end_input(exec->job);
+		/* An end would say that all of it was there. */
+		if (event->stream->intact)
+			wbi_job_end_input(exec->job);
+		else
+			wbi_exec_job_end(exec, WBI_EXEC_BY_DAMAGE);
 		break;
 	case WBI_EVENT_CREDIT:
 		if (is_output(event->stream))

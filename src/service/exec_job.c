@@ -26,6 +26,15 @@ static bool is_plain(const char *text)
 					    "0123456789_@%+=:,./-")] == '\0';
 }
 
+/* As far as it fits, its NUL included. Returns the new length. */
+static size_t add(char *out, size_t size, size_t used, const char *text)
+{
+	for (; *text && used + 1 < size; text++)
+		out[used++] = *text;
+	out[used] = '\0';
+	return used;
+}
+
 /* argv much as one would type it. */
 static void describe(char *const *argv, char *out, size_t size)
 {
@@ -33,10 +42,10 @@ static void describe(char *const *argv, char *out, size_t size)
 
 	for (bool first = true; *argv && used + 4 < size; argv++, first = false) {
 		const char *quote = is_plain(*argv) ? "" : "'";
-		used += (size_t)snprintf(out + used, size - used, "%s%s", first ? "" : " ", quote);
+		used = add(out, size, used, first ? "" : " ");
+		used = add(out, size, used, quote);
 		used += wbi_text_escape(*argv, strlen(*argv), out + used, size - used, NULL);
-		if (used + 1 < size)
-			used += (size_t)snprintf(out + used, size - used, "%s", quote);
+		used = add(out, size, used, quote);
 	}
 }
 
@@ -110,7 +119,13 @@ static void write_end(struct wbi_exec_job *exec, const struct wbi_process_end *e
 	case WBI_EXEC_BY_CANCEL:
 		out->outcome = WBI_OUTCOME_CANCELLED;
 		break;
+	case WBI_EXEC_BY_DAMAGE:
+		out->outcome = WBI_OUTCOME_FAILED;
+		snprintf(out->error, sizeof(out->error), "digest");
+		snprintf(out->text, sizeof(out->text), "stdin did not arrive as it was sent");
+		break;
 	case WBI_EXEC_BY_ITSELF:
+	case WBI_EXEC_BY_KILL:
 		out->outcome = end->signaled ? WBI_OUTCOME_SIGNALED : WBI_OUTCOME_EXITED;
 		if (end->signaled)
 			wbi_signal_name(end->code, out->signal, sizeof(out->signal));
@@ -152,6 +167,12 @@ static void keep(struct wbi_exec_job *exec)
 	drop_oldest_kept(exec->env);
 }
 
+/* Then the reason is the outcome, whatever became of the command and its output. */
+static bool is_ended_for_a_reason(const struct wbi_exec_job *exec)
+{
+	return exec->cause != WBI_EXEC_BY_ITSELF && exec->cause != WBI_EXEC_BY_KILL;
+}
+
 static void on_ended(struct wbi_job *job, void *owner)
 {
 	struct wbi_exec_job *exec = owner;
@@ -159,7 +180,7 @@ static void on_ended(struct wbi_job *job, void *owner)
 	exec->ended = true;
 	wbi_loop_cancel(loop_of(exec), &exec->timeout);
 	wbi_loop_cancel(loop_of(exec), &exec->hold);
-	if (wbi_job_outcome(job) == WBI_JOB_ENDED) {
+	if (wbi_job_outcome(job) == WBI_JOB_ENDED || is_ended_for_a_reason(exec)) {
 		write_end(exec, wbi_job_end(job));
 	} else {
 		exec->exit.outcome = WBI_OUTCOME_FAILED;
@@ -348,7 +369,7 @@ void wbi_exec_kill(struct wbi_call_env *env, uint64_t job, const char *signal)
 	else if (!signal && exec->ended && !exec->view)
 		wbi_exec_job_free(exec);
 	else if (!signal)
-		wbi_exec_job_end(exec, WBI_EXEC_BY_ITSELF);
+		wbi_exec_job_end(exec, WBI_EXEC_BY_KILL);
 }
 
 void wbi_exec_done(struct wbi_call_env *env)

@@ -16,7 +16,13 @@ enum {
 };
 
 /* Why it was ended, where it did not by itself. */
-enum wbi_exec_cause { WBI_EXEC_BY_ITSELF, WBI_EXEC_BY_TIMEOUT, WBI_EXEC_BY_CANCEL };
+enum wbi_exec_cause {
+	WBI_EXEC_BY_ITSELF,
+	WBI_EXEC_BY_KILL, /* from elsewhere; how it ended then is its own outcome */
+	WBI_EXEC_BY_TIMEOUT,
+	WBI_EXEC_BY_CANCEL,
+	WBI_EXEC_BY_DAMAGE, /* its stdin did not arrive as it was sent */
+};
 
 struct wbi_exec_view;
 

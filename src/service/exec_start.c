@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "service/exec_request.h"
 #include "sys/account.h"
 #include "sys/fd.h"
@@ -37,8 +38,9 @@ static void add(char **envp, size_t *count, char *const *given, const char *vari
 
 static bool is_locale(const char *variable)
 {
-	return strncmp(variable, "LC_", 3) == 0 || strncmp(variable, "LANG=", 5) == 0 ||
-	       strncmp(variable, "LANGUAGE=", 9) == 0;
+	return variable[0] == 'L' &&
+	       (strncmp(variable, "LC_", 3) == 0 || strncmp(variable, "LANG=", 5) == 0 ||
+		strncmp(variable, "LANGUAGE=", 9) == 0);
 }
 
 static size_t count_of(char *const *list)
@@ -107,8 +109,12 @@ static int find_program(const char *name, char *const *envp, char path[PATH_MAX]
 	const char *folders = value_of(envp, "PATH=");
 	int error = ENOENT;
 
-	if (strchr(name, '/'))
-		return snprintf(path, PATH_MAX, "%s", name) < PATH_MAX ? 0 : ENAMETOOLONG;
+	if (strchr(name, '/')) {
+		if (strlen(name) >= PATH_MAX)
+			return ENAMETOOLONG;
+		memcpy(path, name, strlen(name) + 1);
+		return 0;
+	}
 	for (size_t bytes; name[0] && *folders; folders += bytes + (folders[bytes] == ':')) {
 		bytes = strcspn(folders, ":");
 		int wanted = snprintf(path, PATH_MAX, "%.*s/%s", (int)bytes, folders, name);
@@ -165,13 +171,13 @@ enum wb_err wbi_exec_request_start(const struct wbi_exec_request *request, struc
 {
 	static char option[] = "-c";
 	const struct wbi_account *account = wbi_account_own();
-	char variable[NUMBER_MAX], path[PATH_MAX], folder[PATH_MAX];
+	char variable[NUMBER_MAX] = "WAYBILL_JOB=", path[PATH_MAX], folder[PATH_MAX];
 	char *shell_argv[] = {account ? (char *)(uintptr_t)account->shell : NULL, option,
 			      request->argv[0], NULL};
 	char **envp;
 	enum wb_err err;
 
-	snprintf(variable, sizeof(variable), "WAYBILL_JOB=%llu", (unsigned long long)number);
+	wbi_text_number(number, variable + strlen(variable));
 	envp = account ? make_env(request, account, variable) : NULL;
 	if (!envp)
 		return wb_fault_set(fault, WB_ERR_NOMEM, NULL, 0, "exec: no memory");

@@ -110,6 +110,8 @@ static void jobs_open(struct wbi_call_env *env, struct wbi_event *event)
 	struct wbi_stream *out = wbi_call_stream(call, 1);
 	struct jobs_call *jobs;
 
+	if (wbi_call_is_denied_jobs(env, call))
+		return;
 	if (!out || !out->sends) {
 		wbi_call_refuse(call, "malformed", "jobs writes to stream 1, which was not opened");
 		return;
@@ -169,8 +171,11 @@ static void kill_open(struct wbi_call_env *env, struct wbi_event *event)
 {
 	struct wbi_registry_entry entry;
 	struct wb_fault fault;
-	struct kill_task *kill = calloc(1, sizeof(*kill));
+	struct kill_task *kill;
 
+	if (wbi_call_is_denied_jobs(env, event->call))
+		return;
+	kill = calloc(1, sizeof(*kill));
 	if (!kill) {
 		wbi_call_refuse(event->call, "limit", "the daemon has no memory for this");
 		return;

@@ -34,6 +34,13 @@ def sanitizer():
     return "address" if b"__asan_init" in binary else "thread" if b"__tsan_init" in binary else ""
 
 
+def libraries():
+    """What a program that uses libwaybill.a links with, as waybill.pc beside the binary says."""
+    lines = (Path(WAYBILL).parent / "waybill.pc").read_text(encoding="utf-8").splitlines()
+    libs = next(line for line in lines if line.startswith("Libs:"))
+    return libs.split("-lwaybill", 1)[1].split()
+
+
 def eventually(predicate, seconds=EVENT_SECONDS):
     """Looks until predicate() is true and returns what it returned; for what sends no event."""
     deadline = time.monotonic() + seconds

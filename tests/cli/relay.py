@@ -39,13 +39,13 @@ class Pair:
 
 
 class Relay:
-    def __init__(self, port, seed=1, every_bytes=0, cuts=0, kinds=KINDS):
+    def __init__(self, port, seed=1, every_bytes=0, cuts=0, kinds=KINDS, transport="tcp"):
         self._target = ("127.0.0.1", port)
         self._random = random.Random(seed)
         self._every, self._left, self._kinds = every_bytes, cuts, kinds
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        self.uri = f"tcp://127.0.0.1:{self.port}"
+        self.uri = f"{transport}://127.0.0.1:{self.port}"
         self.seen = collections.Counter()
         self._pairs = []
         self._wake, self._woken = socket.socketpair()
@@ -162,6 +162,7 @@ class Relay:
         if not data:
             pair.ended.add(end)
             return
+        self.seen["bytes"] += len(data)
         other = pair.ends[end]
         if pair.budget is not None and len(data) >= pair.budget:
             self._left -= 1
@@ -173,7 +174,8 @@ class Relay:
             return
         if pair.budget is not None:
             pair.budget -= len(data)
-        pair.waiting[other] = data[other.send(data):] if data else b""
+        pair.waiting[other] = data  # first, for a full socket makes send() raise
+        pair.waiting[other] = data[other.send(data):]
 
     def _cut(self, pair, kind):
         self.seen[kind] += 1

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import select
 import socket
 import struct
 import threading
@@ -21,11 +22,13 @@ class Scripted:
         self._listener = socket.create_server(("127.0.0.1", 0), family=family)
         self._listener.settimeout(SECONDS)
         self.port = self._listener.getsockname()[1]
+        self._accepted = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def _serve(self):
         try:
             connection, _ = self._listener.accept()
+            self._accepted.set()
             with connection:
                 connection.settimeout(SECONDS)
                 self._script(connection)
@@ -37,6 +40,9 @@ class Scripted:
         return self
 
     def __exit__(self, kind, _value, _trace):
+        # A client may have come and gone before our thread was given its turn.
+        if not self._accepted.is_set() and select.select([self._listener], [], [], 0)[0]:
+            self._accepted.wait(SECONDS)
         self._listener.close()
         self._thread.join(SECONDS)
         if kind is None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import EVENT_SECONDS, ROOT, WAYBILL
+from conftest import EVENT_SECONDS, ROOT, WAYBILL, libraries
 
 EXAMPLES = Path(WAYBILL).parent / "examples"
 
@@ -23,7 +23,8 @@ def example(name, tmp_path):
     sanitize = ["-fsanitize=address,undefined"] if "__asan_init" in flags else \
         ["-fsanitize=thread"] if "__tsan_init" in flags else []
     subprocess.run([os.environ.get("CC", "cc"), "-D_GNU_SOURCE", *sanitize, f"-I{ROOT}/include",
-                    ROOT / "examples" / f"{name}.c", library, "-lcrypto", "-o", built], check=True)
+                    ROOT / "examples" / f"{name}.c", library, *libraries(), "-o", built],
+                   check=True)
     return built
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from conftest import EVENT_SECONDS, eventually
 from relay import Relay
+from secure import enable_tls
 from sessions import FOREVER, Exec, is_running, jobs, outcome, python, state_of
 
 INPUT_BYTES, OUTPUT_BYTES = 6_000_000, 15_000_000
@@ -52,13 +53,17 @@ def give(pipe, data):
     return thread
 
 
-@pytest.mark.parametrize("kinds, cuts", [(("reset", "end", "silence"), 40), (("reset",), 40), (("end",), 40)])
-def test_forty_cuts(daemon, environment, tmp_path, kinds, cuts):
+@pytest.mark.parametrize("transport, kinds, cuts", [
+    ("tcp", ("reset", "end", "silence"), 40), ("tcp", ("reset",), 40), ("tcp", ("end",), 40),
+    ("tls", ("reset", "end", "silence"), 20),
+])
+def test_forty_cuts(daemon, environment, tmp_path, transport, kinds, cuts):
     """Whatever breaks, and wherever: the same bytes, the same exit code, one run."""
-    port = daemon("--listen", "tcp://127.0.0.1:0").port
+    port = daemon(*(enable_tls(environment) if transport == "tls" else ["--listen", "tcp://127.0.0.1:0"])).port
     data = hashlib.shake_128(b"in").digest(INPUT_BYTES)
     got = {}
-    with Relay(port, seed=cuts + len(kinds), every_bytes=400_000, cuts=cuts, kinds=kinds) as relay:
+    with Relay(port, seed=cuts + len(kinds), every_bytes=400_000, cuts=cuts, kinds=kinds,
+               transport=transport) as relay:
         with Exec(environment, "--silence", "1s", "--result", tmp_path / "r", relay.uri, "--", *work(tmp_path)) as running:
             threads = [give(running.process.stdin, data), collect(running.process.stdout, got, "out"),
                        collect(running.process.stderr, got, "err")]
@@ -77,11 +82,11 @@ def test_forty_cuts(daemon, environment, tmp_path, kinds, cuts):
 # --- the client dies ---
 
 
-@pytest.fixture
-def served(daemon):
+@pytest.fixture(params=["tcp", "tls"])
+def served(request, daemon, environment):
     """A daemon that is not to wait at its end for clients that a test has killed: it is told again and
     again (signals that come together count as one)."""
-    running = daemon("--listen", "tcp://127.0.0.1:0")
+    running = daemon(*(enable_tls(environment) if request.param == "tls" else ["--listen", "tcp://127.0.0.1:0"]))
     yield running
     eventually(lambda: running.process.send_signal(signal.SIGTERM) or running.process.poll() is not None)
 
@@ -135,7 +140,7 @@ def test_detach_policy(served, environment, waybill):
 def test_a_long_hold_outlives_the_usual_one(daemon, environment):
     """hold=… of a call may be longer than what `welcome` said: the client goes on trying as long."""
     served = daemon("--listen", "tcp://127.0.0.1:0")
-    with Relay(served.port) as relay:
+    with Relay(served.port, transport=served.uri.split(":")[0]) as relay:
         with Exec(environment, "--on-disconnect", "hold=120s", relay.uri, "--", "cat") as running:
             running.process.stdin.write(b"one\n")
             running.process.stdin.flush()
@@ -204,7 +209,7 @@ def test_a_restarted_daemon_has_forgotten(environment, tmp_path):
 
 
 def test_no_retry(served, environment, tmp_path):
-    with Relay(served.port) as relay:
+    with Relay(served.port, transport=served.uri.split(":")[0]) as relay:
         running, pid = start_forever(environment, relay.uri, "--retry", "0", "--on-disconnect", "kill",
                                      "--result", tmp_path / "r")
         with running:
@@ -219,7 +224,7 @@ def test_no_retry(served, environment, tmp_path):
 
 
 def test_signals_end_a_client_that_is_disconnected(served, environment, tmp_path):
-    with Relay(served.port) as relay:
+    with Relay(served.port, transport=served.uri.split(":")[0]) as relay:
         running, pid = start_forever(environment, relay.uri, "--on-disconnect", "kill", "--result", tmp_path / "r")
         with running:
             relay.refuse()
@@ -234,7 +239,7 @@ def test_signals_end_a_client_that_is_disconnected(served, environment, tmp_path
 
 def test_a_person_is_told(served, environment):
     master, slave = pty.openpty()
-    with Relay(served.port) as relay:
+    with Relay(served.port, transport=served.uri.split(":")[0]) as relay:
         with Exec(environment, relay.uri, "--", "cat", stderr=slave) as running:
             os.close(slave)
             running.process.stdin.write(b"one\n")
@@ -267,7 +272,7 @@ def test_a_stopped_client_is_waited_for(served, environment, waybill):
 
 def test_a_connection_that_broke_while_stopped(served, environment):
     """It is made again once the client goes on."""
-    with Relay(served.port) as relay:
+    with Relay(served.port, transport=served.uri.split(":")[0]) as relay:
         with Exec(environment, relay.uri, "--", "cat") as running:
             running.process.stdin.write(b"one\n")
             running.process.stdin.flush()

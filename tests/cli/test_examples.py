@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import EVENT_SECONDS, ROOT, WAYBILL, sanitizer
+from conftest import EVENT_SECONDS, ROOT, WAYBILL, libraries, sanitizer
 
 LIBRARY = Path(WAYBILL).parent / "libwaybill.a"
 
@@ -25,8 +25,8 @@ def build(tmp_path):
     def compile_one(name):
         program = tmp_path / name
         done = subprocess.run([compiler, "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", *flags,
-                               f"-I{ROOT}/include", f"{ROOT}/examples/{name}.c", LIBRARY, "-lcrypto", "-pthread",
-                               "-o", program], capture_output=True, check=False)
+                               f"-I{ROOT}/include", f"{ROOT}/examples/{name}.c", LIBRARY, *libraries(), "-o",
+                               program], capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()
         return program
 

@@ -11,14 +11,17 @@ import threading
 import pytest
 
 from conftest import EVENT_SECONDS, WAYBILL, eventually, sanitizer, wait_readable
+from secure import enable_tls
 from sessions import FOREVER, Exec, is_running, outcome, python
 
 SHOW_ARGV = "import sys, os; [sys.stdout.buffer.write(os.fsencode(a) + b'\\0') for a in sys.argv[1:]]"
 
 
-@pytest.fixture(params=["tcp", "unix"])
-def any_uri(request, daemon, tmp_path):
-    """A daemon on either transport."""
+@pytest.fixture(params=["tcp", "unix", "tls"])
+def any_uri(request, daemon, tmp_path, environment):
+    """A daemon on each transport."""
+    if request.param == "tls":
+        return daemon(*enable_tls(environment)).uri
     listen = "tcp://127.0.0.1:0" if request.param == "tcp" else f"unix://{tmp_path}/s"
     return daemon("--listen", listen).uri
 
@@ -410,3 +413,37 @@ def test_result_is_json_also_with_odd_text(waybill, uri, tmp_path):
 def test_text_from_afar_is_escaped(waybill, uri):
     done = waybill("exec", uri, "--", "no\x1bsuch")
     assert b"\x1b" not in done.stderr and done.stderr.count(b"\n") == 1
+
+
+def test_commands_of_all_count_together(daemon, environment, waybill, tmp_path):
+    """So many may run at once, whichever sessions and listeners they came by; a place that is free is given."""
+    served = daemon("--listen", f"unix://{tmp_path}/s", "--listen", "exec-length+tcp://127.0.0.1:0",
+                    "--max-commands", "2")
+    running = [Exec(environment, "-n", served.uri, "--", "sh", "-c", "echo on; exec tail -f /dev/null") for _ in range(2)]
+    try:
+        assert [one.line() for one in running] == ["on", "on"]
+        for _ in range(4):  # whichever worker each comes to
+            done = waybill("exec", "-n", served.uri, "--", "true")
+            assert done.returncode == 255 and b"2 commands are running already" in done.stderr
+        assert b"2 commands are running already" in waybill("talk", served.uris[1], input=b"echo hi\n").stdout
+        running[0].signal(signal.SIGTERM)
+        assert running[0].wait() == 128 + signal.SIGTERM
+        for _ in range(4):
+            assert waybill("exec", "-n", served.uri, "--", "true").returncode == 0
+        assert waybill("talk", served.uris[1], input=b"echo hi\n").stdout == b"hi\n"
+    finally:
+        for one in running:
+            one.signal(signal.SIGTERM)
+            one.wait()
+            one.__exit__()
+
+
+def test_a_relative_folder_in_path_is_passed_over(daemon, waybill, tmp_path):
+    """It would mean the daemon's folder to whoever looks, and the command's to whoever starts."""
+    served = daemon("--listen", f"unix://{tmp_path}/s", cwd=tmp_path)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "here").write_text("#!/bin/sh\necho here\n")
+    (tmp_path / "bin" / "here").chmod(0o755)
+    for path, code in ((f"bin:{tmp_path}/bin", 0), ("bin:./bin::", 127), (f"{tmp_path}/bin", 0)):
+        done = waybill("exec", "-n", "--cwd", tmp_path, "-e", f"PATH={path}", served.uri, "--", "here")
+        assert done.returncode == code, (path, done.stderr)

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import termios
 import time
+from pathlib import Path
 
 import pytest
 
@@ -205,6 +206,9 @@ class Tmux:
         self.environment = environment
         self.run("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", "sh")
         self.wait_for(r"[$#] *$")
+        # Short lines: a long one wraps, and its words are not found.
+        self.type(f"PATH={Path(WAYBILL).parent}:$PATH")
+        self.wait_for(r"PATH=.*^[$#] *$")  # typed before, the next line would stand in front of its prompt
         self.type("PS1=PROMPT'> '")
         self.wait_for(r"^PROMPT>")
 
@@ -255,7 +259,7 @@ def need(program):
 def test_vim(served, tmux, tmp_path):
     need("vim")
     path = tmp_path / "text"
-    tmux.type(f"{WAYBILL} exec -t {served.uri} -- vim -u NONE -N {path}; echo code=$?")
+    tmux.type(f"waybill exec -t {served.uri} -- vim -u NONE -N {path}; echo code=$?")
     tmux.wait_for(r"~.*~.*text")
     tmux.keys("i")
     tmux.run("send-keys", "-l", "written in vim")
@@ -276,7 +280,7 @@ def test_less(served, tmux, tmp_path):
     need("less")
     path = tmp_path / "lines"
     path.write_text("".join(f"line {i}\n" for i in range(1, 1001)), encoding="ascii")
-    tmux.type(f"{WAYBILL} exec -t {served.uri} -- less {path}; echo code=$?")
+    tmux.type(f"waybill exec -t {served.uri} -- less {path}; echo code=$?")
     tmux.wait_for(r"^line 1$.*line 23")
     tmux.keys("G")
     tmux.wait_for(r"line 1000")
@@ -290,7 +294,7 @@ def test_less(served, tmux, tmp_path):
 @pytest.mark.parametrize("program, sign", [("top", r"PID +USER"), ("htop", r"F10")])
 def test_top_and_htop(served, tmux, program, sign):
     need(program)
-    tmux.type(f"{WAYBILL} exec -t {served.uri} -- {program}; echo code=$?")
+    tmux.type(f"waybill exec -t {served.uri} -- {program}; echo code=$?")
     tmux.wait_for(sign)
     tmux.resize(120, 30)
     tmux.wait_for(sign)
@@ -300,7 +304,7 @@ def test_top_and_htop(served, tmux, program, sign):
 
 def test_job_control_of_a_shell(served, tmux):
     """^Z on a command without a terminal of its own: the shell has its prompt back; fg goes on."""
-    tmux.type(f"{WAYBILL} exec {served.uri} -- sh -c 'echo ready; cat'")
+    tmux.type(f"waybill exec {served.uri} -- sh -c 'echo ready; cat'")
     tmux.wait_for(r"^ready")
     tmux.keys("C-z")
     tmux.wait_for(r"(Stopped|Suspended).*PROMPT>")
@@ -312,16 +316,18 @@ def test_job_control_of_a_shell(served, tmux):
 
 
 def test_a_remote_shell_has_job_control(served, tmux):
-    tmux.type(f"{WAYBILL} exec -t {served.uri} -- sh -i; echo code=$?")
+    tmux.type(f"waybill exec -t {served.uri} -- sh -i; echo code=$?")
     tmux.wait_for(r"code.*^[$#] *$")
     tmux.type("PS1=REMOTE'> '")
     tmux.wait_for(r"^REMOTE>")
-    tmux.type("tail -f /dev/null")
+    # It speaks once it is in the foreground: a key that is typed before is the remote shell's.
+    tmux.type("sh -c 'trap \"echo again\" CONT; echo up; while kill -0 $PPID; do read x; done'")
+    tmux.wait_for(r"^up$")
     tmux.keys("C-z")
     tmux.wait_for(r"(Stopped|Suspended)")
     tmux.type("fg")
-    tmux.wait_for(r"fg\s+tail -f")
+    tmux.wait_for(r"^again$")
     tmux.keys("C-c")
-    tmux.wait_for(r"tail -f /dev/null\s+.*REMOTE>[^>]*$")
+    tmux.wait_for(r"^again\s+.*REMOTE>[^>]*$")
     tmux.type("exit 9")
     tmux.wait_for(r"code=9")

@@ -2,7 +2,7 @@
 
 import pytest
 
-COMMANDS = ["serve", "exec", "jobs", "attach", "kill", "talk", "lab"]
+COMMANDS = ["serve", "exec", "jobs", "attach", "kill", "keygen", "trust", "talk", "lab"]
 
 
 def is_one_line(text, *words):

@@ -1,11 +1,18 @@
 """jobs, attach, kill: commands that outlive a client."""
 
+import fcntl
+import os
+import re
 import signal
+import struct
+import subprocess
+import termios
+import unicodedata
 
 import pytest
 
-from conftest import eventually
-from sessions import FOREVER, Exec, is_running, jobs, outcome
+from conftest import EVENT_SECONDS, WAYBILL, eventually, wait_exit
+from sessions import FOREVER, Exec, is_running, jobs, outcome, state_of
 
 
 @pytest.fixture
@@ -50,6 +57,66 @@ def test_a_running_command_is_listed(served, environment, waybill):
         running.process.stdin.close()
         assert running.wait() == 0
     eventually(lambda: jobs(waybill, served.uri) == {})
+
+
+def test_a_stopped_command_hears_that_it_is_to_end(served, environment, waybill):
+    script = "trap '' HUP; trap 'echo ended; exit 3' TERM; echo $$; kill -STOP $$; tail -f /dev/null & wait"
+    with Exec(environment, "-n", served.uri, "--", "sh", "-c", script) as running:
+        pid = int(running.line())
+        eventually(lambda: state_of(pid) == "T")
+        [number] = jobs(waybill, served.uri)
+        assert waybill("kill", served.uri, number).returncode == 0
+        assert running.line() == "ended"
+        assert running.wait() == 3
+
+
+def width_of(text):
+    """Columns that it takes on a terminal."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def on_a_terminal(environment, columns, *arguments):
+    """The lines that `waybill` prints on a terminal of so many columns."""
+    ours, its = os.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with subprocess.Popen([WAYBILL, *arguments], stdin=subprocess.DEVNULL, stdout=its, env=environment) as process:
+        os.close(its)
+        text = b""
+        try:
+            while piece := os.read(ours, 65536):
+                text += piece
+        except OSError:  # a terminal's end
+            pass
+        os.close(ours)
+        assert wait_exit(process, EVENT_SECONDS) == 0
+    return text.decode().splitlines()
+
+
+def test_a_table_for_a_person(served, environment):
+    """What belongs together stands below each other, and no line is longer than the terminal."""
+    words = ["a", "粘包" * 30, "c" * 80]
+    commands = [Exec(environment, "-n", served.uri, "--", "sh", "-c", "printf 123456789012; echo; exec tail -f /dev/null",
+                     word) for word in words]
+    try:
+        for command in commands:
+            command.line()
+        wide = eventually(lambda: (lines := on_a_terminal(environment, 300, "jobs", served.uri))
+                          and all("  13  " in line for line in lines[1:]) and lines)
+        assert len(wide) == 1 + len(words) and wide[0].split()[-2:] == ["CLIENT", "COMMAND"]
+        begin = wide[0].index("COMMAND")
+        assert [line[begin:].startswith("sh -c ") for line in wide[1:]] == [True] * len(words)
+        assert {line[wide[0].index("OUT"):].split()[0] for line in wide[1:]} == {"13"}
+        for columns in (begin + 75, begin + 6, 40, 11, 1):
+            narrow = on_a_terminal(environment, columns, "jobs", served.uri)
+            assert all(width_of(line) <= columns for line in narrow), narrow
+            # Ages go on; where they stand does not.
+            assert [re.sub(r"\d+", "0", line)[:30] for line in narrow] == \
+                [re.sub(r"\d+", "0", line[:columns])[:30] for line in wide]
+    finally:
+        for command in commands:
+            command.signal(signal.SIGTERM)
+            assert command.wait() == 128 + signal.SIGTERM
+            command.__exit__()
 
 
 def test_text_of_commands_is_escaped(served, environment, waybill):

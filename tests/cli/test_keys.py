@@ -26,10 +26,20 @@ def test_a_key_runs_once(waybill, uri, tmp_path):
 
 def test_a_key_stands_for_one_command(waybill, uri):
     assert waybill("exec", "--key", "k", uri, "--", "echo", "a", "b").stdout == b"a b\n"
-    for other in (("echo", "a b"), ("echo", "a", "b", ""), ("true",)):
+    for other in (("echo", "a b"), ("echo", "a", "b", ""), ("true",), ("echo", "a", "c")):
         done = waybill("exec", "--key", "k", uri, "--", *other)
         assert done.returncode == 255 and b"another command" in done.stderr
     assert waybill("exec", "--key", "k2", uri, "--", "echo", "a b").stdout == b"a b\n"
+
+
+def test_the_same_bytes_may_mean_another_command(waybill, uri):
+    """Argument, environment, folder, a shell's line: each would travel as the same bytes."""
+    assert waybill("exec", "--key", "k", uri, "--", "echo", "a=b").stdout == b"a=b\n"
+    assert waybill("exec", "--key", "one", uri, "--", "echo").stdout == b"\n"
+    for key, options in (("k", ("-e", "a=b", uri, "--", "echo")), ("k", ("--cwd", "a=b", uri, "--", "echo")),
+                         ("one", ("--shell", "echo", uri)), ("one", ("-t", uri, "--", "echo"))):
+        done = waybill("exec", "--key", key, *options)
+        assert done.returncode == 255 and b"another command" in done.stderr, (options, done.stderr)
 
 
 def test_what_never_started_frees_its_key(waybill, uri, tmp_path):

@@ -165,5 +165,5 @@ def test_deps_names_what_is_missing_where_there_is_no_apt(tmp_path):
         (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
     done = deps("build", env={"PATH": str(tmp_path)})
     assert done.returncode == 1
-    assert "missing: cc libcrypto libxxhash make pkg-config" in done.stderr
+    assert "missing: cc libssl libxxhash make pkg-config" in done.stderr
     assert "libedit " not in done.stderr.splitlines()[0]

@@ -9,7 +9,8 @@ import tempfile
 import pytest
 
 from conftest import WAYBILL, eventually
-from plain import dial, is_closed, read_length_reply
+from plain import dial, is_closed, read_exactly, read_header_reply, read_length_reply, reset
+from sessions import state_of
 
 PLAIN_TCP = ["upper+tcp://127.0.0.1:0", "exec-length+tcp://127.0.0.1:0", "exec-header+tcp://127.0.0.1:0"]
 
@@ -85,6 +86,74 @@ connection.sendall(b"id -u")
 print(connection.recv(100))
 """, connection.fileno(), pass_fds=[connection.fileno()])
         assert b"%d" % os.getuid() in done.stdout, done.stderr
+
+
+class Held:
+    """A daemon that looks at nothing for a while: what comes meanwhile waits in the listener's queue."""
+
+    def __init__(self, running):
+        self.running = running
+
+    def __enter__(self):
+        self.running.process.send_signal(signal.SIGSTOP)
+        eventually(lambda: self._all_are_stopped())
+        return self
+
+    def _all_are_stopped(self):
+        return all(state_of(f"{self.running.pid}/task/{task}") == "T"
+                   for task in os.listdir(f"/proc/{self.running.pid}/task"))
+
+    def __exit__(self, *_):
+        self.running.process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("service", ["exec-length+tcp", "exec-header+tcp"])
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_who_has_gone_before_it_was_asked_about_is_nobody(daemon, tmp_path, service, how):
+    """Also where it was us: the kernel shows no owner of the socket, and a command is not run on a guess."""
+    running = daemon("--listen", f"{service}://127.0.0.1:0")
+    marker = tmp_path / "ran"
+    with Held(running):
+        for _ in range(5):
+            connection = dial(running.address)
+            connection.sendall(f"touch {marker}".encode())
+            if how == "reset":
+                reset(connection)
+            else:
+                connection.close()
+    running.stderr.find_all(r"refused .*: ", 5)
+    with dial(running.address) as connection:
+        connection.sendall(b"true")
+        (read_length_reply if service == "exec-length+tcp" else read_header_reply)(connection)
+    assert not marker.exists()
+
+
+def test_who_has_said_all_before_it_was_asked_about_is_answered(daemon):
+    """Half-closed: it still waits for its reply, and its owner is known."""
+    running = daemon("--listen", "exec-length+tcp://127.0.0.1:0", "--listen", "upper+tcp://127.0.0.1:0")
+    upper = "127.0.0.1", running.ports[1]
+    with Held(running):
+        asked = [dial(running.address), dial(upper)]
+        for connection, words in zip(asked, (b"echo mine", b"mine")):
+            connection.sendall(words)
+            connection.shutdown(socket.SHUT_WR)
+    assert read_length_reply(asked[0]) == b"mine\n" and is_closed(asked[0])
+    assert read_exactly(asked[1], 4) == b"MINE" and is_closed(asked[1])
+    for connection in asked:
+        connection.close()
+    assert "refused" not in running.stderr.text
+
+
+def test_a_session_whose_client_has_gone_before_it_was_asked_about(daemon, waybill):
+    """The same question at the door of sessions: nothing of it is left, and the next one is let in."""
+    running = daemon("--listen", "tcp://127.0.0.1:0")
+    before = len(running.descriptors())
+    with Held(running):
+        for _ in range(5):
+            dial(running.address).close()
+    assert waybill("exec", running.uri, "--", "echo", "in").stdout == b"in\n"
+    running.stderr.find_all(r"refused .*: ", 5)
+    eventually(lambda: len(running.descriptors()) <= before + 1)  # the finder of peers: opened by the first caller
 
 
 def test_allow_uid_lets_one_in(daemon, second_user):

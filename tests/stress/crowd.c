@@ -8,20 +8,28 @@
 #include <errno.h>
 #include <getopt.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "place.h"
 
-enum { THREADS_MAX = 16, PLACES_MAX = 2000, TURN_MS = 1000 };
+enum { THREADS_MAX = 16, PLACES_MAX = 2000, TURN_MS = 1000, COLLECTORS = 8 };
 
-static struct crowd_options options = {
-	.seed = 1, .seconds = 5, .places = 200, .visits = 10, .threads = 4, .cut_ms = 2000};
-static uint64_t stop_ms, patience_ms = 60000;
+static atomic_uint crashes;
+static struct crowd_options options = {.seed = 1,
+				       .seconds = 5,
+				       .places = 200,
+				       .visits = 10,
+				       .threads = 4,
+				       .cut_ms = 2000,
+				       .crashes = &crashes};
+static uint64_t patience_ms = 60000;
 
 struct team {
 	pthread_t thread;
 	struct graveyard yard;
 	struct tally tally;
+	struct leftovers leftovers;
 	struct place *places;
 	struct pollfd *fds;
 	unsigned count;
@@ -76,8 +84,8 @@ static void *run(void *argument)
 	struct team *team = argument;
 	uint64_t now = now_ms();
 
-	while (step_all(team, now, now >= stop_ms)) {
-		if (now >= stop_ms + patience_ms) {
+	while (step_all(team, now, now >= options.stop_ms)) {
+		if (now >= options.stop_ms + patience_ms) {
 			team->tally.wrong++;
 			for (unsigned i = 0; i < team->count; i++)
 				if (team->places[i].client)
@@ -108,7 +116,9 @@ static void make_team(struct team *team, unsigned number)
 			.options = &options,
 			.yard = &team->yard,
 			.tally = &team->tally,
+			.leftovers = &team->leftovers,
 			.index = index,
+			.collects = i % COLLECTORS == 1,
 			.dice = {dice_next(&seed)},
 			.cut_dice = {dice_next(&seed)},
 		};
@@ -146,7 +156,8 @@ static uint64_t read_ledger(FILE *file)
 		struct place *place = place_at(index);
 
 		if (place && number < place->promises_room && place->promises[number]) {
-			place->promises[number] = PROMISED_NOTHING;
+			if (place->promises[number] != PROMISED_WHATEVER)
+				place->promises[number] = PROMISED_NOTHING;
 			continue;
 		}
 		fprintf(stderr, "crowd: place %u order %u ran once too often\n", index, number);
@@ -200,7 +211,11 @@ static void print_tally(const struct tally *sum)
 	printf(" %llu abandoned; cuts:", (unsigned long long)sum->abandoned);
 	for (int i = 0; i < CUT_KINDS; i++)
 		printf(" %llu %s,", (unsigned long long)sum->cuts[i], cut_names[i]);
-	printf(" %llu resumed; %llu wrong\n", (unsigned long long)sum->resumed,
+	printf(" %llu resumed; stopped %llu times; %llu left, %llu collected; ",
+	       (unsigned long long)sum->resumed, (unsigned long long)sum->stopped,
+	       (unsigned long long)sum->left, (unsigned long long)sum->collected);
+	printf("%llu sessions crashed, %llu calls afterwards; %llu wrong\n",
+	       (unsigned long long)sum->crashed, (unsigned long long)sum->afterwards,
 	       (unsigned long long)sum->wrong);
 }
 
@@ -209,23 +224,18 @@ static int usage(void)
 	fprintf(stderr,
 		"usage: crowd [--seed N] [--seconds N] [--sessions N] [--calls N] [--threads N]\n"
 		"             [--cut-ms N] [--patience-ms N] [--may-refuse] [--vanish]\n"
+		"             [--crash (SIGUSR1 says that one is about to come)]\n"
 		"             --ledger FILE UNIX_URI TCP_URI\n");
 	return 2;
 }
 
 static bool parse(int argc, char **argv)
 {
-	static const struct option table[] = {{"seed", 1, 0, 's'},
-					      {"seconds", 1, 0, 't'},
-					      {"sessions", 1, 0, 'n'},
-					      {"calls", 1, 0, 'c'},
-					      {"threads", 1, 0, 'j'},
-					      {"cut-ms", 1, 0, 'x'},
-					      {"may-refuse", 0, 0, 'r'},
-					      {"vanish", 0, 0, 'v'},
-					      {"ledger", 1, 0, 'l'},
-					      {"patience-ms", 1, 0, 'p'},
-					      {0}};
+	static const struct option table[] = {
+		{"seed", 1, 0, 's'},       {"seconds", 1, 0, 't'},     {"sessions", 1, 0, 'n'},
+		{"calls", 1, 0, 'c'},      {"threads", 1, 0, 'j'},     {"cut-ms", 1, 0, 'x'},
+		{"may-refuse", 0, 0, 'r'}, {"vanish", 0, 0, 'v'},      {"crash", 0, 0, 'k'},
+		{"ledger", 1, 0, 'l'},     {"patience-ms", 1, 0, 'p'}, {0}};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
@@ -256,6 +266,9 @@ static bool parse(int argc, char **argv)
 		case 'v':
 			options.vanish = true;
 			break;
+		case 'k':
+			options.crash = true;
+			break;
 		case 'l':
 			options.ledger = optarg;
 			break;
@@ -275,13 +288,21 @@ static bool parse(int argc, char **argv)
 	       options.threads <= THREADS_MAX;
 }
 
+static void on_crash(int number)
+{
+	(void)number;
+	atomic_fetch_add(&crashes, 1);
+}
+
 int main(int argc, char **argv)
 {
+	const struct sigaction crash = {.sa_handler = on_crash, .sa_flags = SA_RESTART};
 	struct tally sum = {0};
 
 	if (!parse(argc, argv))
 		return usage();
-	stop_ms = now_ms() + options.seconds * 1000;
+	sigaction(SIGUSR1, &crash, NULL);
+	options.stop_ms = now_ms() + options.seconds * 1000;
 	for (unsigned i = 0; i < options.threads; i++)
 		make_team(&teams[i], i);
 	for (unsigned i = 0; i < options.threads; i++)

@@ -32,16 +32,20 @@ enum order_kind {
 	ORDER_ABANDON,
 	ORDER_NOWHERE,
 	ORDER_FORBIDDEN,
-	ORDER_WINDOW, /* on a terminal */
+	ORDER_WINDOW,                 /* on a terminal */
+	ORDER_KEYED,                  /* the same request as another's, which runs once for both */
+	ORDER_LEAVE,                  /* detached, and left to another session while it runs */
+	ORDER_ROLLED,                 /* those above are drawn by lot */
+	ORDER_COLLECT = ORDER_ROLLED, /* what another session has left */
 	ORDER_KINDS,
 };
 
 static const char *const order_names[ORDER_KINDS] = {
-	"true",    "exit",    "cat",     "print",       "both",   "note",
-	"unread",  "head",    "cancel",  "cancel-busy", "signal", "suicide",
-	"timeout", "abandon", "nowhere", "forbidden",   "window"};
+	"true",    "exit",      "cat",         "print",  "both",    "note",    "unread",
+	"head",    "cancel",    "cancel-busy", "signal", "suicide", "timeout", "abandon",
+	"nowhere", "forbidden", "window",      "keyed",  "leave",   "collect"};
 
-enum order_act { ACT_NONE, ACT_CANCEL, ACT_SIGNAL, ACT_ABANDON };
+enum order_act { ACT_NONE, ACT_CANCEL, ACT_SIGNAL, ACT_ABANDON, ACT_LEAVE };
 
 struct order_output {
 	uint32_t first; /* line */
@@ -55,7 +59,7 @@ struct order {
 	enum order_kind kind;
 	uint32_t number; /* within its place; never used again */
 	const char *argv[ARGUMENTS_MAX];
-	char text[3][64];
+	char text[3][64], key[32];
 	struct wb_exec exec;
 	enum wb_outcome outcome;
 	uint32_t code;
@@ -64,7 +68,8 @@ struct order {
 	char literal[32]; /* stdout, where it is not lines */
 	uint32_t input_first;
 	uint64_t input_bytes, input_given;
-	bool slow; /* takes output a little at a time */
+	bool slow;       /* takes output a little at a time */
+	bool holds_back; /* takes none of it, and says nothing */
 	enum order_act act;
 	bool act_when_opened;
 	uint32_t act_after_ms;
@@ -210,6 +215,14 @@ static inline void make_endless(struct order *order)
 	ORDER_ARGV(order, "seq", "1000000", "8999999");
 }
 
+static inline void make_head(struct order *order, struct dice *dice)
+{
+	make_endless(order);
+	order->outputs[WB_STDOUT].close_at = 1 + dice_roll(dice, 300000);
+	order->outcome = WB_OUTCOME_SIGNALED;
+	order->signal = "PIPE";
+}
+
 static inline void make_signal(struct order *order, struct dice *dice, bool by_itself)
 {
 	static const char *const names[] = {"TERM", "INT", "HUP", "KILL", "USR1"};
@@ -242,11 +255,50 @@ static inline void make_note(struct order *order, unsigned place, const char *le
 	ORDER_ARGV(order, "sh", "-c", "echo $0 >>\"$1\"", order->text[0], ledger);
 }
 
-static inline void make_failure(struct order *order, const char *command, uint32_t code)
+/* One key for every so many numbers of a place: who comes first runs it. */
+enum { KEYED_TOGETHER = 64 };
+
+static inline uint32_t order_key(const struct order *order)
 {
+	return order->number - order->number % KEYED_TOGETHER;
+}
+
+static inline void make_keyed(struct order *order, unsigned place, const char *ledger)
+{
+	snprintf(order->key, sizeof(order->key), "%u/%u", place, order_key(order));
+	snprintf(order->text[0], sizeof(order->text[0]), "%u %u", place, order_key(order));
+	order->exec.key = order->key;
+	ORDER_ARGV(order, "sh", "-c", "echo $0 >>\"$1\"", order->text[0], ledger);
+}
+
+static inline void make_exit(struct order *order, struct dice *dice)
+{
+	order->code = dice_roll(dice, 256);
+	snprintf(order->text[0], sizeof(order->text[0]), "exit %u", order->code);
+	ORDER_ARGV(order, "sh", "-c", order->text[0]);
+}
+
+/* Nothing of its output is taken here, so all of it is there for whoever collects it; and it waits
+ * for a word of theirs, since a job that has ended when it is let go of is not kept. */
+static inline void make_leave(struct order *order, struct dice *dice)
+{
+	make_print(order, dice);
+	order->code = dice_roll(dice, 256);
+	snprintf(order->text[2], sizeof(order->text[2]), "%u", order->code);
+	ORDER_ARGV(order, "sh", "-c", "seq $0 $1; read x; exit $2", order->text[0], order->text[1],
+		   order->text[2]);
+	order->holds_back = true;
+	order->act = ACT_LEAVE;
+	order->act_when_opened = true;
+}
+
+static inline void make_failure(struct order *order)
+{
+	bool nowhere = order->kind == ORDER_NOWHERE;
+
 	order->outcome = WB_OUTCOME_FAILED;
-	order->code = code;
-	ORDER_ARGV(order, command);
+	order->code = nowhere ? 127 : 126;
+	ORDER_ARGV(order, nowhere ? "/nowhere/at-all" : "/etc/passwd");
 }
 
 static inline void make_kind(struct order *order, struct dice *dice, unsigned place,
@@ -257,9 +309,7 @@ static inline void make_kind(struct order *order, struct dice *dice, unsigned pl
 		ORDER_ARGV(order, "true");
 		break;
 	case ORDER_EXIT:
-		order->code = dice_roll(dice, 256);
-		snprintf(order->text[0], sizeof(order->text[0]), "exit %u", order->code);
-		ORDER_ARGV(order, "sh", "-c", order->text[0]);
+		make_exit(order, dice);
 		break;
 	case ORDER_CAT:
 		make_cat(order, dice);
@@ -279,10 +329,7 @@ static inline void make_kind(struct order *order, struct dice *dice, unsigned pl
 		ORDER_ARGV(order, "true");
 		break;
 	case ORDER_HEAD:
-		make_endless(order);
-		order->outputs[WB_STDOUT].close_at = 1 + dice_roll(dice, 300000);
-		order->outcome = WB_OUTCOME_SIGNALED;
-		order->signal = "PIPE";
+		make_head(order, dice);
 		break;
 	case ORDER_CANCEL:
 		make_forever(order);
@@ -309,10 +356,14 @@ static inline void make_kind(struct order *order, struct dice *dice, unsigned pl
 		make_act(order, dice, ACT_ABANDON);
 		break;
 	case ORDER_NOWHERE:
-		make_failure(order, "/nowhere/at-all", 127);
-		break;
 	case ORDER_FORBIDDEN:
-		make_failure(order, "/etc/passwd", 126);
+		make_failure(order);
+		break;
+	case ORDER_KEYED:
+		make_keyed(order, place, ledger);
+		break;
+	case ORDER_LEAVE:
+		make_leave(order, dice);
 		break;
 	default:
 		make_window(order, dice);
@@ -333,24 +384,33 @@ static inline enum wb_on_disconnect roll_policy(const struct order *order, struc
 	static const enum wb_on_disconnect policies[] = {WB_DISCONNECT_DEFAULT, WB_DISCONNECT_HOLD,
 							 WB_DISCONNECT_DETACH};
 
+	if (order->kind == ORDER_LEAVE)
+		return WB_DISCONNECT_DETACH;
 	if (manner == MANNER_FRAIL)
 		return WB_DISCONNECT_KILL;
 	/* What is abandoned should not stay. */
 	return policies[dice_roll(dice, manner == MANNER_PATIENT && !order->act ? 3 : 2)];
 }
 
+/* may_leave: somebody collects. */
 static inline void order_make(struct order *order, uint32_t number, struct dice *dice,
-			      enum manner manner, unsigned place, const char *ledger)
+			      enum manner manner, bool may_leave, unsigned place,
+			      const char *ledger)
 {
 	*order = (struct order){
-		.kind = (enum order_kind)dice_roll(dice, ORDER_KINDS),
+		.kind = (enum order_kind)dice_roll(dice, ORDER_ROLLED),
 		.number = number,
 		.outcome = WB_OUTCOME_EXITED,
 		.slow = dice_roll(dice, 8) == 0,
 	};
+	/* The ledger knows a key by the first number that it stands for. */
+	if (order->kind == ORDER_NOTE && number == order_key(order))
+		order->kind = ORDER_KEYED;
+	if (order->kind == ORDER_LEAVE && !may_leave)
+		order->kind = ORDER_PRINT;
 	make_kind(order, dice, place, ledger);
 	order->exec.argv = order->argv;
-	order->exec.no_input = order->input_bytes == 0 && dice_roll(dice, 2);
+	order->exec.no_input = order->input_bytes == 0 && !order->holds_back && dice_roll(dice, 2);
 	order->exec.hold_ms = 60000;
 	order->exec.on_disconnect = roll_policy(order, dice, manner);
 	order->exec.cwd = "/";

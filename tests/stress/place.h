@@ -1,253 +1,52 @@
-/* One session of the crowd and the calls that it has in flight. Each belongs to one thread. */
+/* One session of the crowd. Each belongs to one thread. */
 #ifndef STRESS_PLACE_H
 #define STRESS_PLACE_H
 
-#include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-
-#include "cut.h"
-#include "order.h"
-
-enum { VISITS_MAX = 32, SILENCE_MS = 5000, PULL_MS = 5, SLOW_BYTES = 8192 };
-
-struct crowd_options {
-	uint64_t seed, seconds;
-	unsigned places, visits, threads;
-	unsigned cut_ms; /* mean time between two cuts of a session; 0: none */
-	bool may_refuse; /* the daemon may have fewer places than we ask for */
-	bool vanish;     /* sessions may be dropped without a word */
-	const char *uris[2];
-	const char *ledger; /* NULL: none */
-};
-
-enum promise { PROMISED_NOTHING, PROMISED_ONCE, PROMISED_AT_MOST_ONCE };
-
-struct tally {
-	uint64_t calls, outcomes[WB_OUTCOME_LOST + 1], abandoned, bytes, cuts[CUT_KINDS];
-	uint64_t sessions, resumed, wrong;
-};
-
-struct place;
-
-struct visit {
-	struct order order;
-	struct wb_call *call; /* NULL: free */
-	struct place *place;
-	uint64_t act_ms;  /* UINT64_MAX: not by time */
-	unsigned losses;  /* of the place, when it began */
-	uint64_t pull_ms; /* output is wanted again then; UINT64_MAX: at any time */
-};
-
-struct place {
-	const struct crowd_options *options;
-	struct graveyard *yard;
-	struct tally *tally;
-	unsigned index;
-	struct dice dice, cut_dice;
-	struct wb_client *client;
-	struct visit visits[VISITS_MAX];
-	uint32_t numbers;  /* orders made so far */
-	uint32_t leave_at; /* the session ends at this one */
-	unsigned losses;   /* of connections */
-	uint64_t next_cut_ms;
-	enum manner manner;
-	bool leaving;
-	bool broken;       /* the connection, and nobody has noticed yet */
-	uint8_t *promises; /* what the ledger must hold, by number */
-	uint32_t promises_room;
-};
-
-static inline uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static inline void promise(struct place *place, uint32_t number, enum promise what)
-{
-	if (number >= place->promises_room) {
-		uint32_t room = (number + 1) * 2;
-		uint8_t *promises = realloc(place->promises, room);
-
-		if (!promises)
-			abort();
-		memset(promises + place->promises_room, PROMISED_NOTHING,
-		       room - place->promises_room);
-		place->promises = promises;
-		place->promises_room = room;
-	}
-	place->promises[number] = (uint8_t)what;
-}
-
-/* ---- what comes of a call ---- */
-
-/* What else may come of it, as things went. */
-static inline bool is_excused(const struct visit *visit, const struct wb_result *result)
-{
-	const struct place *place = visit->place;
-	bool was_cut = visit->losses != place->losses;
-
-	if (place->leaving && result->outcome == WB_OUTCOME_LOST)
-		return true;
-	if (place->leaving && result->outcome == WB_OUTCOME_FAILED)
-		return strcmp(result->error, "closed") == 0; /* it was never sent */
-	if (place->options->may_refuse && result->outcome == WB_OUTCOME_REFUSED)
-		return strcmp(result->error, "limit") == 0;
-	if (place->manner == MANNER_FRAIL && was_cut && result->outcome == WB_OUTCOME_CANCELLED)
-		return true;
-	/* Nobody was there to stop it, and the daemon kept all of its output. */
-	return visit->order.outputs[WB_STDOUT].any_length && was_cut &&
-	       result->outcome == WB_OUTCOME_EXITED && result->code == 0 && result->complete;
-}
-
-static inline void complain(const struct visit *visit, const char *what,
-			    const struct wb_result *result)
-{
-	const struct order *order = &visit->order;
-
-	visit->place->tally->wrong++;
-	fprintf(stderr,
-		"crowd: place %u order %u (%s): %s: wanted %s code %u %s, %llu+%llu bytes; "
-		"got %s code %u %s (%s: %s)%s missing '%s', %llu+%llu bytes; %u losses%s%s\n",
-		visit->place->index, order->number, order_names[order->kind], what,
-		wb_outcome_name(order->outcome), order->code, order->signal ? order->signal : "",
-		(unsigned long long)order->outputs[1].bytes,
-		(unsigned long long)order->outputs[2].bytes, wb_outcome_name(result->outcome),
-		result->code, result->signal, result->error, result->text,
-		result->complete ? "" : " incomplete,", result->missing,
-		(unsigned long long)order->outputs[1].got,
-		(unsigned long long)order->outputs[2].got, visit->place->losses - visit->losses,
-		visit->order.slow ? ", slow" : "",
-		visit->place->manner == MANNER_FRAIL ? ", frail" : "");
-}
-
-static inline void on_ended(struct wb_call *call, const struct wb_result *result, void *context)
-{
-	struct visit *visit = context;
-	const char *what = order_check(&visit->order, result);
-	bool excused = what && is_excused(visit, result);
-
-	if (visit->order.kind == ORDER_NOTE)
-		promise(visit->place, visit->order.number,
-			excused ? PROMISED_AT_MOST_ONCE : PROMISED_ONCE);
-	if (what && !excused)
-		complain(visit, what, result);
-	visit->place->tally->calls++;
-	visit->place->tally->outcomes[result->outcome]++;
-	wb_call_free(call);
-	visit->call = NULL;
-}
-
-static inline size_t on_output(struct wb_call *call, unsigned stream, const void *data,
-			       size_t bytes, void *context)
-{
-	struct visit *visit = context;
-	struct order_output *output = &visit->order.outputs[stream];
-	size_t taken = bytes;
-
-	if (visit->order.slow) {
-		size_t most = 1 + dice_roll(&visit->place->cut_dice, SLOW_BYTES);
-		taken = most < bytes ? most : bytes;
-		visit->pull_ms = now_ms() + PULL_MS;
-	}
-	order_see(&visit->order, stream, data, taken);
-	visit->place->tally->bytes += taken;
-	if (output->close_at && output->got >= output->close_at)
-		wb_call_close_output(call, stream);
-	return taken;
-}
-
-static inline void give_input(struct visit *visit)
-{
-	struct order *order = &visit->order;
-	char data[16384];
-	size_t taken = 1;
-
-	while (order->input_given < order->input_bytes && taken > 0) {
-		uint64_t left = order->input_bytes - order->input_given;
-		size_t piece = left < sizeof(data) ? (size_t)left : sizeof(data);
-
-		lines_fill(order->input_first, order->input_given, data, piece);
-		if (wb_call_write(visit->call, data, piece, &taken) != WB_OK)
-			return; /* closed, which the outcome may or may not forgive */
-		order->input_given += taken;
-	}
-	if (order->input_given == order->input_bytes)
-		wb_call_end_input(visit->call);
-}
-
-static inline void on_input(struct wb_call *call, void *context)
-{
-	(void)call;
-	give_input(context);
-}
-
-static inline void act(struct visit *visit)
-{
-	visit->act_ms = UINT64_MAX;
-	if (visit->order.act == ACT_CANCEL) {
-		wb_call_cancel(visit->call);
-		visit->order.slow = false; /* the daemon may have all of its output by now */
-	} else if (visit->order.act == ACT_ABANDON) {
-		wb_call_free(visit->call);
-		visit->call = NULL;
-		visit->place->tally->abandoned++;
-	} else if (wb_call_signal(visit->call, visit->order.signal) != WB_OK) {
-		fprintf(stderr, "crowd: a signal was not taken\n");
-		visit->place->tally->wrong++;
-	}
-}
-
-static inline void on_opened(struct wb_call *call, void *context)
-{
-	struct visit *visit = context;
-
-	(void)call;
-	if (visit->order.act_when_opened)
-		act(visit);
-}
-
-static const struct wb_call_callbacks visit_callbacks = {
-	.opened = on_opened, .output = on_output, .input = on_input, .ended = on_ended};
-
-static inline void begin_visit(struct place *place, struct visit *visit)
-{
-	struct order *order = &visit->order;
-	struct wb_fault fault;
-
-	order_make(order, place->numbers++, &place->dice, place->manner, place->index,
-		   place->options->ledger);
-	visit->place = place;
-	visit->losses = place->losses;
-	visit->pull_ms = UINT64_MAX;
-	visit->act_ms =
-		order->act && !order->act_when_opened ? now_ms() + order->act_after_ms : UINT64_MAX;
-	if (order->kind == ORDER_NOTE)
-		promise(place, order->number, PROMISED_AT_MOST_ONCE);
-	if (wb_client_exec(place->client, &order->exec, &visit_callbacks, visit, &visit->call,
-			   &fault) != WB_OK) {
-		fprintf(stderr, "crowd: place %u: %s\n", place->index, fault.text);
-		place->tally->wrong++;
-		visit->call = NULL;
-		return;
-	}
-	if (!order->exec.no_input)
-		give_input(visit);
-	if (order->act && !order->act_when_opened && order->act_after_ms == 0)
-		act(visit);
-}
+#include "visit.h"
 
 /* ---- the session ---- */
+
+/* Perhaps another daemon than the one that knew of our keys: what is asked for anew runs anew. */
+static inline void renew_keys(struct place *place)
+{
+	for (unsigned i = 0; i < place->options->visits; i++)
+		if (place->visits[i].call && place->visits[i].order.kind == ORDER_KEYED)
+			promise(place, order_key(&place->visits[i].order), PROMISED_WHATEVER);
+	place->numbers += KEYED_TOGETHER - place->numbers % KEYED_TOGETHER;
+	place->leave_at += KEYED_TOGETHER;
+}
+
+/* Another daemon, which knows nothing of us. What ran with the last one is lost, and says so. */
+static inline void notice_crash(struct place *place)
+{
+	unsigned crashes = atomic_load(place->options->crashes);
+
+	if (crashes == place->crashes) {
+		fprintf(stderr, "crowd: place %u: the daemon has forgotten a session\n",
+			place->index);
+		place->tally->wrong++;
+	}
+	place->crashes = crashes;
+	place->daemons++;
+	place->tally->crashed++;
+	for (unsigned i = 0; i < place->options->visits; i++) {
+		struct visit *visit = &place->visits[i];
+
+		visit->doomed = visit->call && wb_call_job(visit->call) != 0 &&
+				!wb_call_result(visit->call);
+	}
+}
 
 static inline void on_connected(struct wb_client *client, bool resumed, void *context)
 {
 	struct place *place = context;
 
 	(void)client;
+	if (!resumed && place->greeted)
+		notice_crash(place);
+	if (!resumed && place->options->crash)
+		renew_keys(place);
+	place->greeted = true;
 	place->broken = false;
 	place->tally->resumed += resumed;
 }
@@ -268,7 +67,7 @@ static inline void on_closed(struct wb_client *client, const struct wb_fault *wh
 	struct place *place = context;
 
 	(void)client;
-	if (place->leaving)
+	if (place->leaving || came_in_vain(place))
 		return;
 	fprintf(stderr, "crowd: place %u: a session ended by itself: %s\n", place->index,
 		why->text);
@@ -286,6 +85,26 @@ static inline void roll_next_cut(struct place *place)
 		mean_ms ? now_ms() + 1 + dice_roll(&place->cut_dice, 2 * mean_ms) : UINT64_MAX;
 }
 
+static inline void roll_next_stop(struct place *place)
+{
+	unsigned mean_ms = place->options->cut_ms;
+
+	place->next_stop_ms =
+		mean_ms ? now_ms() + 1 + dice_roll(&place->cut_dice, 4 * mean_ms) : UINT64_MAX;
+}
+
+/* Stops as by ^Z, or goes on; how long it was flushed before is nobody's business. */
+static inline void place_stop(struct place *place)
+{
+	place->stopped = !place->stopped;
+	if (place->stopped)
+		wb_client_suspend(place->client);
+	else
+		wb_client_continue(place->client);
+	place->tally->stopped += place->stopped;
+	roll_next_stop(place);
+}
+
 static inline bool place_enter(struct place *place)
 {
 	static const enum manner manners[8] = {MANNER_FRAIL, MANNER_HASTY, MANNER_HASTY};
@@ -299,10 +118,13 @@ static inline bool place_enter(struct place *place)
 	};
 	struct wb_fault fault;
 
-	place->manner = manners[dice_roll(&place->dice, 8)];
+	place->manner = place->collects ? MANNER_PATIENT : manners[dice_roll(&place->dice, 8)];
+	place->greeted = false;
+	place->crashes = atomic_load(place->options->crashes);
 	place->leave_at = place->numbers + 10 + dice_roll(&place->dice, 400);
-	place->leaving = false;
+	place->leaving = place->stopped = false;
 	roll_next_cut(place);
+	roll_next_stop(place);
 	place->tally->sessions++;
 	if (wb_client_new(&options, &place->client, &fault) == WB_OK)
 		return true;
@@ -365,8 +187,27 @@ static inline void step_visit(struct place *place, struct visit *visit, uint64_t
 		wb_call_pull(visit->call, WB_STDOUT);
 		wb_call_pull(visit->call, WB_STDERR);
 	}
-	if (!visit->call && !stopping && !place->leaving && place->numbers < place->leave_at)
-		begin_visit(place, visit);
+	if (place->collects || visit->call || stopping || place->leaving ||
+	    place->numbers >= place->leave_at)
+		return;
+	begin_visit(place, visit);
+}
+
+/* Also when nothing new begins: what was left is not to stay. */
+static inline void step_collector(struct place *place, uint64_t now)
+{
+	if (place->collects && !place->leaving && place->leftovers->count > 0 &&
+	    !place->visits[0].call && place->next_collect_ms <= now)
+		begin_collecting(place, &place->visits[0]);
+}
+
+static inline bool may_leave(const struct place *place, bool stopping)
+{
+	if (place->leaving || place->stopped)
+		return false;
+	if (!stopping)
+		return place->numbers >= place->leave_at;
+	return place_busy(place) == 0 && !(place->collects && place->leftovers->count > 0);
 }
 
 /* What is due of us. Returns whether there is anything to go on for. */
@@ -376,10 +217,13 @@ static inline bool place_step(struct place *place, uint64_t now, bool stopping)
 		return false;
 	if (place->next_cut_ms <= now)
 		place_cut(place);
+	if (place->stopped ? stopping || place->next_stop_ms <= now
+			   : !stopping && !place->leaving && place->next_stop_ms <= now)
+		place_stop(place);
 	for (unsigned i = 0; i < place->options->visits; i++)
 		step_visit(place, &place->visits[i], now, stopping);
-	if (!place->leaving &&
-	    (stopping ? place_busy(place) == 0 : place->numbers >= place->leave_at))
+	step_collector(place, now);
+	if (may_leave(place, stopping))
 		place_leave(place);
 	return true;
 }
@@ -405,9 +249,13 @@ static inline void place_process(struct place *place, short ready)
 /* When something is to be done without an event. */
 static inline uint64_t place_deadline_ms(const struct place *place, uint64_t now)
 {
-	uint64_t deadline = place->next_cut_ms;
+	uint64_t deadline =
+		place->next_cut_ms < place->next_stop_ms ? place->next_cut_ms : place->next_stop_ms;
 	int timeout_ms = wb_client_timeout_ms(place->client);
 
+	if (place->collects && place->leftovers->count > 0 && !place->visits[0].call &&
+	    place->next_collect_ms < deadline)
+		deadline = place->next_collect_ms;
 	if (timeout_ms >= 0 && now + (unsigned)timeout_ms < deadline)
 		deadline = now + (unsigned)timeout_ms;
 	for (unsigned i = 0; i < place->options->visits; i++) {

@@ -140,6 +140,28 @@ static void a_restarted_daemon_knows_nothing(void **state)
 	finish(&seen);
 }
 
+/* The first welcome of the new daemon is lost. It then resumes what it has, which is nothing; that
+ * is not what we had, and is not told as if it were. */
+static void a_restarted_daemon_resumes_nothing(void **state)
+{
+	struct seen seen = {0};
+	char welcome[4096];
+	(void)state;
+
+	wait_for_an_exec(&seen);
+	assert_int_equal(seen.connected, 1);
+	server_forget();
+	TURN_UNTIL(seen.client, server.session);
+	assert_true(recv(wb_client_fd(seen.client), welcome, sizeof(welcome), MSG_DONTWAIT) > 0);
+	cut();
+	TURN_UNTIL(seen.client, seen.ended);
+	assert_int_equal(seen.result.outcome, WB_OUTCOME_LOST);
+	assert_int_equal(server.started, 0);
+	assert_int_equal(seen.connected, 2);
+	assert_int_equal(seen.resumed, 0);
+	finish(&seen);
+}
+
 static void nobody_is_there(void **state)
 {
 	struct seen seen = {0};
@@ -319,7 +341,7 @@ static void only_addresses_that_can_be(void **state)
 	} cases[] = {
 		{"tcp://192.0.2.1:9", WB_ERR_REFUSED},
 		{"tcp://0.0.0.0:9", WB_ERR_REFUSED},
-		{"tls://127.0.0.1:9", WB_ERR_UNSUPPORTED},
+		{"udp://127.0.0.1:9", WB_ERR_UNSUPPORTED},
 		{"upper+tcp://127.0.0.1:9", WB_ERR_ARGUMENT},
 		{"tcp://127.0.0.1", WB_ERR_ARGUMENT},
 		{"unix://", WB_ERR_ARGUMENT},
@@ -369,6 +391,7 @@ int main(void)
 		WITH_SERVER(giving_up_loses_the_call),
 		WITH_SERVER(no_retry_means_none),
 		WITH_SERVER(a_restarted_daemon_knows_nothing),
+		WITH_SERVER(a_restarted_daemon_resumes_nothing),
 		WITH_SERVER(nobody_is_there),
 		WITH_SERVER(a_refusal_is_final),
 		WITH_SERVER(a_refusal_may_say_try_again),

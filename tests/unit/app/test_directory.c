@@ -51,14 +51,29 @@ static void new_sessions_are_spread_and_stay(void **state)
 		assert_int_equal(worker_of(*state, i), worker_of(*state, i));
 }
 
+static unsigned arrived;
+
+static void arrive(struct wbi_task *task)
+{
+	(void)task;
+	arrived++;
+}
+
 static void a_moved_session_is_found_where_it_went(void **state)
 {
 	uint8_t id[WBI_SESSION_ID_BYTES];
+	struct wbi_task task = {.fn = arrive};
+	struct wbi_loop *loop;
 
+	assert_int_equal(wbi_loop_new(&loop, NULL), WB_OK);
+	wbi_list_init(&task.node);
 	assert_int_equal(worker_of(*state, 1), 0);
 	make_id(id, 1);
-	wbi_directory_move(*state, id, 2);
+	wbi_directory_move(*state, id, 2, loop, &task);
 	assert_int_equal(worker_of(*state, 1), 2);
+	assert_int_equal(wbi_loop_turn(loop, 0, NULL), WB_OK);
+	assert_int_equal(arrived, 1);
+	wbi_loop_free(loop);
 	wbi_directory_remove(*state, id, 0); /* the old worker has no say any more */
 	assert_int_equal(worker_of(*state, 1), 2);
 	wbi_directory_remove(*state, id, 2);

@@ -266,6 +266,7 @@ static void no_descriptor_of_ours(void **state)
 
 static void no_leak(void **state)
 {
+	struct fixture *fixture = *state;
 	struct told told;
 
 	unsigned before = count_fds();
@@ -274,6 +275,8 @@ static void no_leak(void **state)
 		wbi_job_free(told.job);
 		assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	}
+	/* What a turn has no more need of goes when the next begins. */
+	assert_int_equal(wbi_loop_turn(fixture->loop, 0, NULL), WB_OK);
 	assert_int_equal(count_fds(), before);
 }
 

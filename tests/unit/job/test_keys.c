@@ -14,7 +14,7 @@ static const uint64_t day_ms = 24 * 3600 * 1000;
 
 static struct wbi_key key_of(uid_t uid, const char *name, const char *request)
 {
-	struct wbi_key key = {.owner = {WBI_PRINCIPAL_UID, uid}};
+	struct wbi_key key = {.owner.uid = uid};
 
 	snprintf(key.name, sizeof(key.name), "%s", name);
 	snprintf(key.request, sizeof(key.request), "%s", request);

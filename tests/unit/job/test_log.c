@@ -347,6 +347,57 @@ static void read_again_from_what_is_kept(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Most streams never have a byte. */
+static void memory_comes_with_the_first_byte(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(wbi_log_fill(&fixture->log, fixture->reader, MOST), -EAGAIN);
+	assert_null(fixture->log.ring);
+	put(fixture, 5);
+	assert_int_equal(wbi_log_fill(&fixture->log, fixture->reader, MOST), 5);
+	assert_non_null(fixture->log.ring);
+	check_kept(fixture);
+}
+
+static void no_memory_for_an_end(void **state)
+{
+	struct fixture *fixture = *state;
+
+	wbi_fd_close(&fixture->writer);
+	assert_int_equal(wbi_log_fill(&fixture->log, fixture->reader, MOST), 0);
+	assert_null(fixture->log.ring);
+}
+
+static void a_read_that_fails(void **state)
+{
+	struct fixture *fixture = *state;
+
+	int folder = open("/", O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(wbi_log_fill(&fixture->log, folder, MOST), -EISDIR);
+	close(folder);
+}
+
+/* The reader is told when the command waits for it, and only then. */
+static void full_is_told(void **state)
+{
+	struct fixture *fixture = *state;
+	struct wbi_source *source = &fixture->log.source;
+
+	fixture->memory.limit_bytes = 0;
+	assert_int_equal(feed(fixture, RING - 1), -EAGAIN);
+	assert_false(source->full);
+	assert_int_equal(feed(fixture, 1000), -ENOBUFS);
+	assert_true(source->full);
+	release(fixture, 1);
+	assert_false(source->full);
+	assert_int_equal(wbi_log_fill(&fixture->log, fixture->reader, MOST), 1);
+	assert_true(source->full);
+	wbi_log_spill(&fixture->log, true);
+	assert_false(source->full);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +414,10 @@ int main(void)
 		TEST(the_account_is_full),
 		TEST(no_folder_for_files),
 		TEST(read_again_from_what_is_kept),
+		TEST(memory_comes_with_the_first_byte),
+		TEST(no_memory_for_an_end),
+		TEST(a_read_that_fails),
+		TEST(full_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

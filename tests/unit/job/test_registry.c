@@ -12,7 +12,7 @@
 
 enum { JOBS_MAX = 100 };
 
-static const struct wbi_principal alice = {WBI_PRINCIPAL_UID, 1}, bob = {WBI_PRINCIPAL_UID, 2};
+static const struct wbi_principal alice = {.uid = 1}, bob = {.uid = 2};
 
 static int setup(void **state)
 {

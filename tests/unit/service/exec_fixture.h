@@ -49,6 +49,7 @@ struct fixture {
 	struct wbi_audit audit;
 	struct wbi_registry *registry;
 	struct wbi_keys *keys;
+	struct wbi_grant *grant;
 	struct wbi_call_env env;
 	struct wbi_session_config client_config, server_config;
 	struct peer peers[PEERS];
@@ -255,6 +256,11 @@ static inline const struct wbi_principal *principal_of(struct wbi_session *sessi
 	return &self;
 }
 
+static inline const struct wbi_grant *grant_of(struct wbi_session *session)
+{
+	return ((struct peer *)session->owner)->fixture->grant;
+}
+
 static inline const char *client_of(struct wbi_session *session)
 {
 	(void)session;
@@ -451,12 +457,18 @@ static inline void go_on(struct command *command)
 /* The client has what it wants. */
 static inline void end(struct fixture *fixture, struct command *command)
 {
+	struct wbi_session *session = command->call ? command->call->session : NULL;
+	uint32_t others = session ? session->call_count - 1 : 0;
+
 	if (command->call)
 		wbi_call_release(command->call);
 	command->call = NULL;
 	wbi_buf_done(&command->out[0].buf);
 	wbi_buf_done(&command->out[1].buf);
 	fixture->moved = true;
+	step(fixture);
+	/* `forget` waits a moment for company. */
+	RUN_UNTIL(fixture, !session || !session->carrier || session->call_count <= others);
 	step(fixture);
 }
 
@@ -501,7 +513,8 @@ static inline int setup(void **state)
 	assert_int_equal(wbi_job_env_init(&fixture->jobs, fixture->loop, &fixture->limits,
 					  fixture->folder, 0, NULL),
 			 WB_OK);
-	wbi_audit_init(&fixture->audit, STDERR_FILENO);
+	wbi_audit_init(&fixture->audit, STDERR_FILENO, WBI_AUDIT_TEXT);
+	assert_int_equal(wbi_grant_new(true, &fixture->grant), WB_OK);
 	assert_int_equal(wbi_registry_new(100, &fixture->registry), WB_OK);
 	assert_int_equal(wbi_keys_new(&fixture->keys), WB_OK);
 	fixture->env = (struct wbi_call_env){
@@ -514,6 +527,7 @@ static inline int setup(void **state)
 		.kick = on_kick,
 		.principal = principal_of,
 		.client = client_of,
+		.grant = grant_of,
 	};
 	fixture->client_config = (struct wbi_session_config){
 		.role = WBI_CLIENT, .limits = wbi_session_limits_default, .agent = "test"};
@@ -551,6 +565,7 @@ static inline int teardown(void **state)
 	assert_int_equal(fixture->jobs.log_memory.bytes, 0);
 	wbi_registry_free(fixture->registry);
 	wbi_keys_free(fixture->keys);
+	wbi_grant_free(fixture->grant);
 	wbi_loop_free(fixture->loop);
 	free(fixture->scratch);
 	assert_int_equal(count_fds(), fixture->fds_before);

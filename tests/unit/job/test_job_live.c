@@ -1,0 +1,169 @@
+/* Live jobs: the ends of their streams, and what becomes of output that has no place yet when a job
+ * is ended that had ended by itself. */
+#include "job_fixture.h"
+
+enum { WRITTEN = 40000 }; /* more than a log's own memory, less than a pipe */
+
+static void on_output(struct wbi_job *job, void *owner, int stream)
+{
+	(void)job;
+	(void)owner;
+	(void)stream;
+}
+
+static void on_input(struct wbi_job *job, void *owner, size_t bytes)
+{
+	(void)job;
+	(void)owner;
+	(void)bytes;
+}
+
+/* Its logs can borrow nothing. */
+static void start_live(struct fixture *fixture, const char *line, struct told *told)
+{
+	static const struct wbi_job_ops ops = {on_report, on_output, on_input};
+	char *argv[] = {(char *)"/bin/sh", (char *)"-c", (char *)line, NULL};
+	const struct wbi_job_spec spec = {.path = argv[0],
+					  .argv = argv,
+					  .envp = environ,
+					  .streams = 1 << 1,
+					  .ops = &ops,
+					  .owner = told};
+	struct wb_fault fault = {0};
+
+	fixture->env.log_memory.limit_bytes = 0;
+	*told = (struct told){0};
+	if (wbi_job_start_live(&fixture->env, &spec, &told->job, &fault) != WB_OK)
+		fail_msg("%s", fault.text);
+}
+
+static bool is_draining(struct fixture *fixture, void *what)
+{
+	(void)fixture;
+	return strcmp(wbi_job_state_name(((struct told *)what)->job), "draining") == 0;
+}
+
+static void start_and_drain(struct fixture *fixture, const char *line, struct told *told)
+{
+	fixture->limits.held_open_ms = DEADLINE_MS;
+	start_live(fixture, line, told);
+	run_until(fixture, is_draining, told);
+}
+
+static void flood_and_drain(struct fixture *fixture, struct told *told)
+{
+	start_and_drain(fixture, "head -c 40000 /dev/zero", told);
+	assert_int_equal(wbi_job_log(told->job, 1)->source.end, WBI_LOG_RING_OWN);
+}
+
+static void assert_cut_off(struct fixture *fixture, struct told *told)
+{
+	run_until(fixture, is_told, told);
+	assert_int_equal(wbi_job_outcome(told->job), WBI_JOB_FAILED);
+	assert_int_equal(wbi_job_fault(told->job)->err, WB_ERR_LIMIT);
+	assert_int_equal(wbi_job_end(told->job)->code, 0);
+	assert_true(wbi_job_log(told->job, 1)->source.end < WRITTEN);
+	wbi_job_free(told->job);
+}
+
+static void killed_with_a_full_log(void **state)
+{
+	struct fixture *fixture = *state;
+	struct told told;
+
+	flood_and_drain(fixture, &told);
+	assert_true(wbi_job_kill(told.job));
+	assert_cut_off(fixture, &told);
+}
+
+/* Its client is gone, and the file takes some, not all. */
+static void killed_while_it_spills_too_much(void **state)
+{
+	struct fixture *fixture = *state;
+	struct told told;
+
+	fixture->limits.output_bytes = 20000;
+	flood_and_drain(fixture, &told);
+	wbi_log_spill(wbi_job_log(told.job, 1), true);
+	wbi_job_resume(told.job, 1);
+	assert_false(wbi_job_kill(told.job)); /* it goes on, as far as anybody knows */
+	assert_cut_off(fixture, &told);
+}
+
+static void killed_while_it_spills(void **state)
+{
+	struct fixture *fixture = *state;
+	struct told told;
+
+	flood_and_drain(fixture, &told);
+	wbi_log_spill(wbi_job_log(told.job, 1), true);
+	wbi_job_resume(told.job, 1);
+	assert_false(wbi_job_kill(told.job));
+	run_until(fixture, is_told, &told);
+	assert_int_equal(wbi_job_outcome(told.job), WBI_JOB_ENDED);
+	assert_int_equal(wbi_job_log(told.job, 1)->source.end, WRITTEN);
+	wbi_job_free(told.job);
+}
+
+/* Nothing of its own is missing: only somebody else's silence is not waited for. */
+static void killed_while_held_open(void **state)
+{
+	struct fixture *fixture = *state;
+	struct told told;
+	int status;
+
+	start_and_drain(fixture, "tail -f /dev/null & printf %d $!", &told);
+	assert_false(wbi_job_kill(told.job));
+	run_until(fixture, is_told, &told);
+	assert_int_equal(wbi_job_outcome(told.job), WBI_JOB_ENDED);
+	assert_true(wbi_job_held_open(told.job));
+
+	struct wbi_source *source = &wbi_job_log(told.job, 1)->source;
+	struct wbi_slice slice = source->ops->peek(source, 0, (size_t)source->end);
+	char text[16] = "";
+	memcpy(text, slice.data, slice.bytes < sizeof(text) - 1 ? slice.bytes : sizeof(text) - 1);
+	pid_t survivor = (pid_t)strtol(text, NULL, 10);
+	assert_true(survivor > 0);
+	wbi_job_free(told.job);
+	kill(survivor, SIGTERM);
+	assert_int_equal(waitpid(survivor, &status, 0), survivor);
+}
+
+static bool has_no_more_output(struct fixture *fixture, void *what)
+{
+	const struct wbi_source *source = &wbi_job_log(((struct told *)what)->job, 1)->source;
+	(void)fixture;
+
+	return source->ended && source->end == 3;
+}
+
+/* The end of a stream may wait for the command's, but not for long. */
+static void a_stream_ends_before_its_command(void **state)
+{
+	struct fixture *fixture = *state;
+	struct told told;
+
+	start_live(fixture, "echo on; exec >/dev/null; exec tail -f /dev/null", &told);
+	run_until(fixture, has_no_more_output, &told);
+	assert_string_equal(wbi_job_state_name(told.job), "running");
+	assert_false(wbi_job_log(told.job, 1)->source.held_open);
+	assert_true(wbi_job_kill(told.job));
+	run_until(fixture, is_told, &told);
+	wbi_job_free(told.job);
+}
+
+#define TEST_LIVE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST_LIVE(killed_with_a_full_log),
+		TEST_LIVE(killed_while_it_spills_too_much),
+		TEST_LIVE(killed_while_it_spills),
+		TEST_LIVE(killed_while_held_open),
+		TEST_LIVE(a_stream_ends_before_its_command),
+	};
+
+	become_reaper();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
