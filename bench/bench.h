@@ -108,6 +108,12 @@ uint64_t bench_spawn_ns(const char *const *argv);
 /* The same in a loop in so many threads (at most 16). Returns commands per second. */
 double bench_spawn_rate(const char *const *argv, unsigned threads, unsigned window_ms);
 
+/* support/port.c */
+
+int bench_listen_somewhere(uint16_t *ret_port); /* a listening socket on loopback */
+uint16_t bench_free_port(void);                 /* nobody listens there just now */
+void bench_wait_for_port(uint16_t port);        /* until somebody accepts there */
+
 /* support/command.c */
 
 /* Runs `/bin/sh -c true` here. */
@@ -132,7 +138,7 @@ void bench_callers_free(struct bench_callers *callers);
 uint64_t bench_callers_one_ns(struct bench_callers *callers, const char *const *argv,
 			      uint64_t *ret_bytes);
 
-/* Calls that ended, per second. */
+/* Calls per second: what is under way when the window ends is waited for and counted. */
 double bench_callers_rate(struct bench_callers *callers, const char *const *argv,
 			  unsigned window_ms);
 
@@ -141,6 +147,23 @@ double bench_callers_rate(struct bench_callers *callers, const char *const *argv
 /* BENCH_BULK_BYTES of a producer, from the first system call to end of file. */
 uint64_t bench_bulk_from_pump_ns(uint16_t port);
 uint64_t bench_bulk_from_socat_ns(const char *socat, const char *producer);
+
+/* support/tree.c */
+
+enum {
+	BENCH_TREE_FOLDERS = 100,
+	BENCH_TREE_FILES = 20000,
+	BENCH_TREE_FILE_BYTES = 4096,
+	BENCH_PIECE_BYTES = 256 * 1024,
+	BENCH_PATH_BYTES = 512,
+};
+
+void bench_write_all(int fd, const void *data, size_t bytes);
+
+/* A file that no compression makes smaller; BENCH_TREE_FILES small ones in BENCH_TREE_FOLDERS. */
+void bench_file_make(const char *path, uint64_t bytes, uint64_t seed);
+void bench_tree_make(const char *folder);
+void bench_tree_remove(const char *path); /* with all that is in it, as far as it is there */
 
 /* support/pairs.c */
 

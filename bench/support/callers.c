@@ -141,7 +141,7 @@ uint64_t bench_callers_one_ns(struct bench_callers *callers, const char *const *
 double bench_callers_rate(struct bench_callers *callers, const char *const *argv,
 			  unsigned window_ms)
 {
-	uint64_t start = bench_now_ns(), now = start, counted;
+	uint64_t start = bench_now_ns();
 	uint64_t deadline = start + (uint64_t)window_ms * 1000000u;
 
 	callers->argv = argv;
@@ -149,13 +149,10 @@ double bench_callers_rate(struct bench_callers *callers, const char *const *argv
 	callers->again = true;
 	for (unsigned i = 0; i < callers->sessions * callers->depth; i++)
 		start_call(callers, callers->clients[i % callers->sessions]);
-	while (now < deadline) {
+	while (bench_now_ns() < deadline)
 		turn(callers);
-		now = bench_now_ns();
-	}
-	counted = callers->calls;
 	callers->again = false;
 	while (callers->running)
 		turn(callers);
-	return (double)counted * 1e9 / (double)(now - start);
+	return (double)callers->calls * 1e9 / (double)(bench_now_ns() - start);
 }
