@@ -415,12 +415,27 @@ static void on_kin_ended(struct wbi_watch *watch, unsigned events)
 	advance(job, false);
 }
 
+/* What a reader has not made room for goes to files, as if there were none. */
+static void do_without_reader(struct wbi_job *job)
+{
+	for (int i = 0; i < 2; i++) {
+		if (!job->outlets[i].has_log)
+			continue;
+		wbi_log_spill(&job->outlets[i].log, true);
+		wbi_outlet_resume(&job->outlets[i], false);
+	}
+}
+
 /* Silence, unless something came while this loop was busy elsewhere, or could not come. */
 static void silence_passed(struct wbi_job *job)
 {
 	bool came = false;
+	enum wb_err err;
+
 	/* In a hurry there is no second look: what the command itself wrote is all taken now. */
-	enum wb_err err = drain_both(job, job->hurried, &came);
+	if (job->hurried)
+		do_without_reader(job);
+	err = drain_both(job, job->hurried, &came);
 
 	if (err)
 		abort_job(job, err);
@@ -486,16 +501,15 @@ void wbi_job_init(struct wbi_job *job, struct wbi_job_env *env, unsigned logs)
 
 bool wbi_job_kill(struct wbi_job *job)
 {
+	job->hurried = true;
 	switch (job->state) {
 	case WBI_JOB_STATE_RUNNING:
 		set_state(job, WBI_JOB_STATE_KILLING);
 		ask_to_end(job);
 		return true;
 	case WBI_JOB_STATE_DRAINING:
-		job->hurried = true;
 		(void)wait_for_silence(job);
-		/* Its own output waits for a reader, and is cut off here. */
-		return is_paused(job);
+		return false;
 	case WBI_JOB_STATE_KILLING:
 		return true;
 	case WBI_JOB_STATE_ABORTING:

@@ -154,9 +154,9 @@ void wbi_job_signal(struct wbi_job *job, int signal);
 void wbi_job_resize(struct wbi_job *job, uint16_t rows, uint16_t cols);
 
 /* Ends it: all of its POSIX session is sent HUP, TERM and CONT, and what is left after a second
- * KILL; what has left the session survives. It is then reported as ever. A command that has ended
- * and whose output is still being waited for is reported soon. Returns whether it was still
- * running, or what it had written could not all be taken yet: so, whether this ended it. */
+ * KILL; what has left the session survives. It is then reported with all that it wrote, for which
+ * no reader has to make room. A command that has ended and whose output is still being waited for
+ * is so reported at once. Returns whether it was still running: so, whether this ended it. */
 bool wbi_job_kill(struct wbi_job *job);
 
 /* Gives the job up; nothing is told any more. If the command still runs, it is killed as above; it

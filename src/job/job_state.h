@@ -36,7 +36,7 @@ struct wbi_job {
 	bool live, terminal;
 	bool ended;     /* the process has */
 	bool placed;    /* it counts in env->together */
-	bool hurried;   /* DRAINING: no more waiting */
+	bool hurried;   /* it was killed: DRAINING waits neither for silence nor for a reader */
 	unsigned kills; /* KILLING, DYING: how often the grace has passed */
 	enum wbi_job_outcome outcome;
 	bool held_open;

@@ -239,8 +239,9 @@ def test_damaged_input(served):
         assert told["bytes"]["1"] == 0
 
 
-def test_an_end_that_cuts_output_off(served):
-    """A command that has ended, with output that nobody has made room for: what is dropped then is no success."""
+def test_an_end_cuts_no_output_off(served):
+    """A command that has ended, with output that nobody has made room for: the daemon finds room, and tells at
+    once what there was. Whether it was cancelled or had ended before is for the daemon to say."""
     with Peer(served.uri) as peer:
         peer.exec(1, "head", "-c", str(MIB + 50000), "/dev/zero", window=8 * MIB, down=[1])
         opened, _ = peer.hear_until("opened")
@@ -250,8 +251,8 @@ def test_an_end_that_cuts_output_off(served):
         while heard[-1][0]["op"] != "exit":
             heard.append(peer.hear())
         told = heard[-1][0]
-        assert sum(len(payload) for _, payload in heard) == told["bytes"]["1"] < MIB + 50000
-        assert told["outcome"] == "cancelled", told
+        assert sum(len(payload) for _, payload in heard) == told["bytes"]["1"] == MIB + 50000
+        assert told["outcome"] in ("cancelled", "exited"), told
 
 
 def test_output_waits_for_its_reader(served, waybill):

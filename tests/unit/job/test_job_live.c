@@ -66,17 +66,45 @@ static void assert_cut_off(struct fixture *fixture, struct told *told)
 	wbi_job_free(told->job);
 }
 
+static void assert_all_there(struct fixture *fixture, struct told *told)
+{
+	run_until(fixture, is_told, told);
+	assert_int_equal(wbi_job_outcome(told->job), WBI_JOB_ENDED);
+	assert_false(wbi_job_held_open(told->job));
+	assert_int_equal(wbi_job_log(told->job, 1)->source.end, WRITTEN);
+	wbi_job_free(told->job);
+}
+
+/* There is a reader, who reads nothing: it need not make room for all to be kept. */
 static void killed_with_a_full_log(void **state)
 {
 	struct fixture *fixture = *state;
 	struct told told;
 
 	flood_and_drain(fixture, &told);
-	assert_true(wbi_job_kill(told.job));
-	assert_cut_off(fixture, &told);
+	assert_false(wbi_job_kill(told.job)); /* it had ended by itself */
+	assert_all_there(fixture, &told);
 }
 
-/* Its client is gone, and the file takes some, not all. */
+static bool is_full(struct fixture *fixture, void *what)
+{
+	(void)fixture;
+	return wbi_job_log(((struct told *)what)->job, 1)->source.full;
+}
+
+/* The same a moment earlier, as far as anybody knows: the command still runs. */
+static void killed_while_it_runs_with_a_full_log(void **state)
+{
+	struct fixture *fixture = *state;
+	struct told told;
+
+	start_live(fixture, "head -c 40000 /dev/zero; exec tail -f /dev/null", &told);
+	run_until(fixture, is_full, &told);
+	assert_true(wbi_job_kill(told.job));
+	assert_all_there(fixture, &told);
+}
+
+/* The file takes some, not all. */
 static void killed_while_it_spills_too_much(void **state)
 {
 	struct fixture *fixture = *state;
@@ -84,8 +112,6 @@ static void killed_while_it_spills_too_much(void **state)
 
 	fixture->limits.output_bytes = 20000;
 	flood_and_drain(fixture, &told);
-	wbi_log_spill(wbi_job_log(told.job, 1), true);
-	wbi_job_resume(told.job, 1);
 	assert_false(wbi_job_kill(told.job)); /* it goes on, as far as anybody knows */
 	assert_cut_off(fixture, &told);
 }
@@ -99,10 +125,7 @@ static void killed_while_it_spills(void **state)
 	wbi_log_spill(wbi_job_log(told.job, 1), true);
 	wbi_job_resume(told.job, 1);
 	assert_false(wbi_job_kill(told.job));
-	run_until(fixture, is_told, &told);
-	assert_int_equal(wbi_job_outcome(told.job), WBI_JOB_ENDED);
-	assert_int_equal(wbi_job_log(told.job, 1)->source.end, WRITTEN);
-	wbi_job_free(told.job);
+	assert_all_there(fixture, &told);
 }
 
 /* Nothing of its own is missing: only somebody else's silence is not waited for. */
@@ -158,6 +181,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST_LIVE(killed_with_a_full_log),
+		TEST_LIVE(killed_while_it_runs_with_a_full_log),
 		TEST_LIVE(killed_while_it_spills_too_much),
 		TEST_LIVE(killed_while_it_spills),
 		TEST_LIVE(killed_while_held_open),
