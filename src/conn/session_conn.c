@@ -184,7 +184,11 @@ void wbi_session_conn_process(struct wbi_session_conn *conn, unsigned ready, uin
 	if (!conn->released && wbi_carrier_deadline(conn->carrier) <= now_ms)
 		wbi_carrier_tick(conn->carrier, now_ms);
 	feed_rest(conn, now_ms);
-	if ((!conn->writing || ready & (WBI_WRITE | WBI_HANGUP)) && !may_wait(conn, now_ms))
+	if (conn->writing && !(ready & (WBI_WRITE | WBI_HANGUP)))
+		return;
+	if (may_wait(conn, now_ms))
+		conn->writing = false; /* nothing is staged, so no room is asked for */
+	else
 		write_due(conn, now_ms);
 }
 

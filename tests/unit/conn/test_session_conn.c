@@ -185,6 +185,21 @@ static void but_not_for_ever(void **state)
 	assert_true(world.opened);
 }
 
+/* Else its owner is called again and again, for as long as the patience lasts. */
+static void what_waits_asks_for_no_room(void **state)
+{
+	struct wbi_session_conn *conn = &world.conn[SERVER_END];
+	(void)state;
+
+	begin(0);
+	conn->writing = true; /* as a full turn leaves it */
+	wbi_session_conn_process(conn, WBI_WRITE, world.now_ms);
+	process(CLIENT_END);
+	assert_false(world.opened);
+	assert_int_equal(wbi_session_conn_wants(conn), WBI_READ);
+	assert_int_equal(wbi_session_conn_deadline(conn), START_MS + PATIENCE_MS);
+}
+
 static void nor_where_the_client_may_wait_for_it(void **state)
 {
 	(void)state;
@@ -263,13 +278,10 @@ static void a_large_credit_does_not_wait(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(opened_waits_for_company),
-		CASE(but_not_for_ever),
-		CASE(nor_where_the_client_may_wait_for_it),
-		CASE(forget_goes_with_the_next_open),
-		CASE(a_small_credit_waits),
-		CASE(not_where_the_sender_is_full),
-		CASE(a_large_credit_does_not_wait),
+		CASE(opened_waits_for_company),       CASE(but_not_for_ever),
+		CASE(what_waits_asks_for_no_room),    CASE(nor_where_the_client_may_wait_for_it),
+		CASE(forget_goes_with_the_next_open), CASE(a_small_credit_waits),
+		CASE(not_where_the_sender_is_full),   CASE(a_large_credit_does_not_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
