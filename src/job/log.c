@@ -120,9 +120,14 @@ static bool resize(struct wbi_log *log, size_t ring_bytes)
 	return true;
 }
 
+static size_t ring_limit(const struct wbi_log *log)
+{
+	return log->reader_far ? WBI_LOG_RING_MAX : WBI_LOG_RING_NEAR;
+}
+
 static bool may_grow(const struct wbi_log *log)
 {
-	return log->ring_bytes < WBI_LOG_RING_MAX &&
+	return log->ring_bytes < ring_limit(log) &&
 	       log->store->memory->bytes < log->store->memory->limit_bytes;
 }
 
@@ -201,7 +206,7 @@ static size_t make_room(struct wbi_log *log)
 {
 	if (room(log) < log->ring_bytes / 2 && may_grow(log)) {
 		size_t larger = log->ring_bytes * RING_GROWTH;
-		(void)resize(log, larger < WBI_LOG_RING_MAX ? larger : WBI_LOG_RING_MAX);
+		(void)resize(log, larger < ring_limit(log) ? larger : ring_limit(log));
 	}
 	if (room(log) == 0 && log->spills)
 		spill(log);
@@ -274,6 +279,12 @@ bool wbi_log_has_room(const struct wbi_log *log)
 
 	return !log->ring || room(log) >= (worth ? worth : 1) || may_grow(log) ||
 	       (log->spills && spillable(log) > 0);
+}
+
+void wbi_log_reader_far(struct wbi_log *log)
+{
+	log->reader_far = true;
+	note_full(log);
 }
 
 void wbi_log_end(struct wbi_log *log, bool held_open)

@@ -5,10 +5,10 @@
  *            [  file  )[ ring )         the file only where the log had to spill
  *
  * What is newest lies in a ring of memory, which comes with the first byte, grows while the reader
- * lags behind, and is full once it holds WBI_LOG_RING_MAX that nobody has released: then nothing is
- * taken from the command, which blocks. While the log *spills*, a full ring is emptied into an
- * unlinked temporary file instead, as far as the store allows. What was released stays readable
- * until its room is needed.
+ * lags behind, and is full once it holds as much as it may (WBI_LOG_RING_NEAR; _MAX for a reader
+ * far away) that nobody has released: then nothing is taken from the command, which blocks. While
+ * the log *spills*, a full ring is emptied into an unlinked temporary file instead, as far as the
+ * store allows. What was released stays readable until its room is needed.
  *
  * Invariants: released <= end; ring_start <= end, end - ring_start <= ring_bytes; with a file,
  * file_start <= ring_start and file offset 0 is file_start; nothing in [max(kept, released), end)
@@ -25,9 +25,13 @@
 #include "waybill/err.h"
 
 enum {
-	WBI_LOG_RING_OWN = 16384,   /* every log may have that much */
-	WBI_LOG_RING_IDLE = 65536,  /* and keep this while nothing happens */
-	WBI_LOG_RING_MAX = 1 << 20, /* beyond its own it borrows from the memory that all share */
+	WBI_LOG_RING_OWN = 16384,  /* every log may have that much */
+	WBI_LOG_RING_IDLE = 65536, /* and keep this while nothing happens */
+	/* Beyond its own it borrows from the memory that all share. All of a ring is written to
+	 * again and again: as much as stays in a processor's cache, unless it takes long until the
+	 * reader releases anything. */
+	WBI_LOG_RING_NEAR = 1 << 19,
+	WBI_LOG_RING_MAX = 1 << 20,
 };
 
 /* What logs share: one command's (its files), and all commands' (memory, and files' bytes). */
@@ -55,6 +59,7 @@ struct wbi_log {
 	uint8_t *map; /* of the file, for reading; NULL: none */
 	size_t map_bytes;
 	bool spills;
+	bool reader_far;
 };
 
 /* Takes no resource. The store outlives the log. */
@@ -69,6 +74,9 @@ ssize_t wbi_log_fill(struct wbi_log *log, int pipe, size_t most);
 
 /* Whether the next wbi_log_fill is likely to find room for a good deal. */
 bool wbi_log_has_room(const struct wbi_log *log);
+
+/* The reader needs so long to release anything that a small ring would keep it waiting. */
+void wbi_log_reader_far(struct wbi_log *log);
 
 /* No more will come. */
 void wbi_log_end(struct wbi_log *log, bool held_open);

@@ -11,6 +11,7 @@ enum {
 	TURN_BYTES = 1 << 20,
 	DISCARD_BYTES = 65536, /* by way of the stack: what a pipe holds */
 	PIPE_BYTES = 262144,   /* what one is enlarged to where data flows */
+	FAR_MS = 10,           /* a reader that keeps its writer waiting so long is far away */
 };
 
 static void init(struct wbi_outlet *outlet, struct wbi_loop *loop, wbi_watch_fn *fn)
@@ -92,11 +93,16 @@ static void pause_outlet(struct wbi_outlet *outlet)
 {
 	wbi_loop_unwatch(outlet->loop, &outlet->watch);
 	outlet->paused = true;
+	outlet->paused_ms = wbi_loop_now_ms(outlet->loop);
 }
 
 void wbi_outlet_resume(struct wbi_outlet *outlet, bool always)
 {
-	if (!outlet->paused || !(always || wbi_log_has_room(&outlet->log)))
+	if (!outlet->paused)
+		return;
+	if (wbi_loop_now_ms(outlet->loop) - outlet->paused_ms >= FAR_MS)
+		wbi_log_reader_far(&outlet->log);
+	if (!always && !wbi_log_has_room(&outlet->log))
 		return;
 	if (wbi_loop_watch(outlet->loop, &outlet->watch, NULL) == WB_OK)
 		outlet->paused = false;

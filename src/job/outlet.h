@@ -15,9 +15,10 @@ struct wbi_outlet {
 	struct wbi_watch watch;
 	int writer; /* the pipe's other end, while we have it; else -1 */
 	struct wbi_loop *loop;
-	bool has_log;  /* else a spool */
-	bool paused;   /* the log is full: open, but not watched */
-	bool enlarged; /* the pipe; once is enough */
+	bool has_log;       /* else a spool */
+	bool paused;        /* the log is full: open, but not watched */
+	uint64_t paused_ms; /* since when, by the loop's clock */
+	bool enlarged;      /* the pipe; once is enough */
 	union {
 		struct wbi_spool spool;
 		struct wbi_log log;

@@ -35,7 +35,7 @@ enum {
 	WBI_HEADS_BYTES = 8192, /* staged heads; each but `open` and `opened` fits in half of it */
 	WBI_HEAD_ROOM_MIN = 4096,
 	WBI_PARCEL_HEAD_MAX = WB_LENGTH_BYTES + WB_HEADER_BYTES_MAX,
-	WBI_CREDIT_BYTES = 524288, /* a credit that says so much is not too small for any window */
+	WBI_CREDIT_BYTES = 131072, /* a credit that says so much is not too small for any window */
 	WBI_MEASURE_PAUSE_MS = 1000, /* after a measurement that changed nothing */
 };
 

@@ -15,6 +15,7 @@ from sessions import FOREVER, is_running, jobs
 
 BIG = 2**53 - 1
 MIB = 1 << 20
+KEPT = 1 << 19  # of output that a reader makes no room for; what a pipe holds comes on top
 FLOOD = 2000 if sanitizer() else 20000
 
 
@@ -217,7 +218,7 @@ def test_credit_for_what_was_not_written(served, waybill):
         with Peer(served.uri) as peer:
             peer.exec(1, "head", "-c", str(64 * MIB), "/dev/zero", window=8 * MIB, down=[1])
             job = peer.hear_until("opened")[0]["job"]
-            eventually(lambda: jobs(waybill, served.uri)[job]["stdout_bytes"] == MIB)
+            eventually(lambda: jobs(waybill, served.uri)[job]["stdout_bytes"] == KEPT)
             peer.say("credit", id=1, stream=1, offset=offset, limit=8 * MIB)
             peer.say("ping", n=1)
             peer.say("bad", crit=["bad"], n=-1)
@@ -243,7 +244,7 @@ def test_an_end_cuts_no_output_off(served):
     """A command that has ended, with output that nobody has made room for: the daemon finds room, and tells at
     once what there was. Whether it was cancelled or had ended before is for the daemon to say."""
     with Peer(served.uri) as peer:
-        peer.exec(1, "head", "-c", str(MIB + 50000), "/dev/zero", window=8 * MIB, down=[1])
+        peer.exec(1, "head", "-c", str(KEPT + 50000), "/dev/zero", window=8 * MIB, down=[1])
         opened, _ = peer.hear_until("opened")
         eventually(lambda: not is_running(opened["pid"]))
         peer.say("cancel", id=1)
@@ -251,14 +252,14 @@ def test_an_end_cuts_no_output_off(served):
         while heard[-1][0]["op"] != "exit":
             heard.append(peer.hear())
         told = heard[-1][0]
-        assert sum(len(payload) for _, payload in heard) == told["bytes"]["1"] == MIB + 50000
+        assert sum(len(payload) for _, payload in heard) == told["bytes"]["1"] == KEPT + 50000
         assert told["outcome"] in ("cancelled", "exited"), told
 
 
 def test_output_waits_for_its_reader(served, waybill):
     """However long: that nothing moves because nobody makes room is not the silence that ends an output."""
     with Peer(served.uri) as peer:
-        peer.exec(1, "head", "-c", str(MIB + 50000), "/dev/zero", window=8 * MIB, down=[1])
+        peer.exec(1, "head", "-c", str(KEPT + 50000), "/dev/zero", window=8 * MIB, down=[1])
         opened, _ = peer.hear_until("opened")
         eventually(lambda: not is_running(opened["pid"]))
         longer = waybill("exec", "-n", "--timeout", "1500ms", served.uri, "--", *FOREVER)
@@ -267,12 +268,12 @@ def test_output_waits_for_its_reader(served, waybill):
         while True:
             header, payload = peer.hear()
             got += len(payload)
-            if header["op"] == "data" and got == MIB:
+            if header["op"] == "data" and got == KEPT:
                 peer.say("credit", id=1, stream=1, offset=got, limit=8 * MIB)
             if header["op"] == "eof":
                 assert "held_open" not in header
             if header["op"] == "exit":
-                assert header["outcome"] == "exited" and header["bytes"]["1"] == got == MIB + 50000
+                assert header["outcome"] == "exited" and header["bytes"]["1"] == got == KEPT + 50000
                 break
 
 

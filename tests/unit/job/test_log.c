@@ -175,24 +175,42 @@ static void grows_and_is_full(void **state)
 {
 	struct fixture *fixture = *state;
 
-	put(fixture, 700000);
+	put(fixture, 350000);
 	while (wbi_log_fill(&fixture->log, fixture->reader, 100000) > 0)
 		;
-	assert_int_equal(fixture->log.source.end, 700000);
-	check(fixture, 0, 700000, MOST);
-	assert_int_equal(feed(fixture, 700000), -ENOBUFS);
-	assert_int_equal(fixture->log.source.end, WBI_LOG_RING_MAX);
-	assert_int_equal(fixture->log.ring_bytes, WBI_LOG_RING_MAX);
-	assert_int_equal(fixture->memory.bytes, WBI_LOG_RING_MAX - WBI_LOG_RING_OWN);
+	assert_int_equal(fixture->log.source.end, 350000);
+	check(fixture, 0, 350000, MOST);
+	assert_int_equal(feed(fixture, 350000), -ENOBUFS);
+	assert_int_equal(fixture->log.source.end, WBI_LOG_RING_NEAR);
+	assert_int_equal(fixture->log.ring_bytes, WBI_LOG_RING_NEAR);
+	assert_int_equal(fixture->memory.bytes, WBI_LOG_RING_NEAR - WBI_LOG_RING_OWN);
 	assert_false(wbi_log_has_room(&fixture->log));
 	check_kept(fixture);
 	release(fixture, 10);
 	assert_false(wbi_log_has_room(&fixture->log)); /* not worth it */
-	release(fixture, 200000);
+	release(fixture, 150000);
 	assert_true(wbi_log_has_room(&fixture->log));
-	assert_int_equal(wbi_log_fill(&fixture->log, fixture->reader, MOST), 200000);
-	assert_int_equal(wbi_log_kept(&fixture->log), 200000);
+	assert_int_equal(wbi_log_fill(&fixture->log, fixture->reader, MOST), 150000);
+	assert_int_equal(wbi_log_kept(&fixture->log), 150000);
 	check_kept(fixture);
+}
+
+static void grows_further_for_a_reader_far_away(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(feed(fixture, 600000), -ENOBUFS);
+	assert_int_equal(fixture->log.source.end, WBI_LOG_RING_NEAR);
+	assert_true(fixture->log.source.full);
+	put(fixture, 600000);
+	wbi_log_reader_far(&fixture->log);
+	assert_false(fixture->log.source.full);
+	assert_true(wbi_log_has_room(&fixture->log));
+	while (wbi_log_fill(&fixture->log, fixture->reader, MOST) > 0)
+		;
+	assert_int_equal(fixture->log.source.end, WBI_LOG_RING_MAX);
+	assert_true(fixture->log.source.full);
+	check(fixture, 0, WBI_LOG_RING_MAX, MOST);
 }
 
 static void grows_no_further_than_all_may(void **state)
@@ -216,7 +234,7 @@ static void gives_back_when_idle(void **state)
 
 	assert_int_equal(feed(fixture, 500000), -EAGAIN);
 	wbi_log_trim(&fixture->log);
-	assert_int_equal(fixture->log.ring_bytes, WBI_LOG_RING_MAX); /* nothing was released */
+	assert_int_equal(fixture->log.ring_bytes, WBI_LOG_RING_NEAR); /* nothing was released */
 	release(fixture, 500000 - 1000);
 	wbi_log_trim(&fixture->log);
 	assert_int_equal(fixture->log.ring_bytes, WBI_LOG_RING_IDLE);
@@ -302,7 +320,7 @@ static void spills_up_to_its_limit(void **state)
 	assert_int_equal(fixture->store.bytes, 1500000);
 	assert_false(wbi_log_has_room(&fixture->log));
 	check(fixture, 0, fixture->log.source.end, MOST);
-	assert_int_equal(fixture->log.source.end, 1500000 + WBI_LOG_RING_MAX);
+	assert_int_equal(fixture->log.source.end, 1500000 + WBI_LOG_RING_NEAR);
 }
 
 static void the_account_is_full(void **state)
@@ -311,9 +329,9 @@ static void the_account_is_full(void **state)
 
 	fixture->account.limit_bytes = 1000;
 	wbi_log_spill(&fixture->log, true);
-	assert_int_equal(feed(fixture, 900000), -EAGAIN);
-	assert_int_equal(feed(fixture, 900000), -ENOBUFS);
-	assert_int_equal(fixture->log.source.end, WBI_LOG_RING_MAX + 1000);
+	assert_int_equal(feed(fixture, 400000), -EAGAIN);
+	assert_int_equal(feed(fixture, 400000), -ENOBUFS);
+	assert_int_equal(fixture->log.source.end, WBI_LOG_RING_NEAR + 1000);
 	check_kept(fixture);
 }
 
@@ -323,26 +341,26 @@ static void no_folder_for_files(void **state)
 
 	fixture->account.folder = "/nonexistent";
 	wbi_log_spill(&fixture->log, true);
-	assert_int_equal(feed(fixture, 900000), -EAGAIN);
-	assert_int_equal(feed(fixture, 900000), -ENOBUFS);
-	assert_int_equal(fixture->log.source.end, WBI_LOG_RING_MAX);
+	assert_int_equal(feed(fixture, 400000), -EAGAIN);
+	assert_int_equal(feed(fixture, 400000), -ENOBUFS);
+	assert_int_equal(fixture->log.source.end, WBI_LOG_RING_NEAR);
 	check_kept(fixture);
 	fixture->account.folder = fixture->folder;
 	while (wbi_log_fill(&fixture->log, fixture->reader, MOST) > 0)
 		;
-	assert_int_equal(fixture->log.source.end, 1800000);
-	check(fixture, 0, 1800000, MOST);
+	assert_int_equal(fixture->log.source.end, 800000);
+	check(fixture, 0, 800000, MOST);
 }
 
 static void read_again_from_what_is_kept(void **state)
 {
 	struct fixture *fixture = *state;
 
-	assert_int_equal(feed(fixture, 900000), -EAGAIN);
-	release(fixture, 900000);
+	assert_int_equal(feed(fixture, 400000), -EAGAIN);
+	release(fixture, 400000);
 	wbi_log_rewind(&fixture->log, wbi_log_kept(&fixture->log));
-	assert_int_equal(feed(fixture, 900000), -ENOBUFS);
-	check(fixture, 0, WBI_LOG_RING_MAX, MOST);
+	assert_int_equal(feed(fixture, 400000), -ENOBUFS);
+	check(fixture, 0, WBI_LOG_RING_NEAR, MOST);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -405,6 +423,7 @@ int main(void)
 		TEST(wraps_at_every_offset),
 		TEST(read_in_pieces_of_every_size),
 		TEST(grows_and_is_full),
+		TEST(grows_further_for_a_reader_far_away),
 		TEST(grows_no_further_than_all_may),
 		TEST(gives_back_when_idle),
 		TEST(spills_in_order),
