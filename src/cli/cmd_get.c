@@ -11,8 +11,6 @@
 #include "files/sender.h"
 #include "files/target.h"
 
-static const struct wbi_opt table[] = {WBI_TRANSFER_ROWS, WBI_REACH_ROWS, {0}};
-
 /* ---- the engine ---- */
 
 static enum wb_err take(void *engine, const void *data, size_t bytes, size_t *ret_used,
@@ -118,13 +116,13 @@ static int open_receiver(const char *target, const struct wbi_files_request *req
 {
 	struct wbi_file_receiver_options options = WBI_FILE_RECEIVER_DEFAULTS;
 	struct wb_fault fault;
-	enum wb_err err = WB_OK;
 
+	options.target = ret_target;
 	if (strcmp(target, "-") == 0) {
 		options.sink = STDOUT_FILENO;
-	} else {
-		err = wbi_file_target_open(AT_FDCWD, target, several, ret_target, &fault);
-		options.target = ret_target;
+		options.sink_name = "stdout";
+	} else if (wbi_file_target_open(AT_FDCWD, target, several, ret_target, &fault)) {
+		return wbi_transfer_fail(&wbi_command_get, NULL, &fault);
 	}
 	options.asked = (const char *const *)names;
 	options.asked_folders = request->recursive;
@@ -135,9 +133,9 @@ static int open_receiver(const char *target, const struct wbi_files_request *req
 	options.owner = request->owner;
 	options.no_fsync = request->unsynced;
 	options.no_delta = request->whole;
-	if (!err)
-		err = wbi_file_receiver_new(&options, ret_receiver, &fault);
-	return err ? wbi_transfer_fail(&wbi_command_get, target, &fault) : 0;
+	if (wbi_file_receiver_new(&options, ret_receiver, &fault))
+		return wbi_transfer_fail(&wbi_command_get, target, &fault);
+	return 0;
 }
 
 static int check_stdout(bool several)
@@ -146,11 +144,12 @@ static int check_stdout(bool several)
 		return wbi_opt_wrong(&wbi_command_get, "'-' takes one file");
 	if (wbi_transfer_flags.json)
 		return wbi_opt_wrong(&wbi_command_get, "--json and '-' both want stdout");
-	return 0;
+	return wbi_transfer_standard(&wbi_command_get, STDOUT_FILENO);
 }
 
-static int get(char **texts, int count, const char *target, struct wbi_files_request *request,
-	       const char **paths)
+/* paths: count + 1 of them. */
+static int get_paths(char **texts, int count, const char *target, struct wbi_files_request *request,
+		     const char **paths)
 {
 	char destination[WBI_PLACE_DESTINATION_MAX];
 	struct wbi_file_target place = {.folder = -1};
@@ -170,7 +169,7 @@ static int get(char **texts, int count, const char *target, struct wbi_files_req
 	request->paths = paths;
 	names = names_of(paths, count);
 	if (!names)
-		return EXIT_FAILURE;
+		return wbi_transfer_no_memory(&wbi_command_get);
 	code = open_receiver(target, request, count > 1, names, &place, &receiver);
 	if (!code)
 		code = wbi_transfer_run(&wbi_command_get, destination, request, &ops, receiver);
@@ -181,31 +180,20 @@ static int get(char **texts, int count, const char *target, struct wbi_files_req
 	return code;
 }
 
-static int run_get(const struct wbi_command *command, int argc, char **argv)
+static int get(char **texts, int count, const char *target, struct wbi_files_request *request)
 {
-	struct wbi_files_request request;
-	const char **paths;
-	int first, code;
+	const char **paths = calloc((size_t)count + 1, sizeof(paths[0]));
+	int code = paths ? get_paths(texts, count, target, request, paths)
+			 : wbi_transfer_no_memory(&wbi_command_get);
 
-	wbi_reach_init();
-	switch (wbi_opt_parse(command, table, false, argc, argv, &first)) {
-	case WBI_OPT_HELP_SHOWN:
-		return EXIT_SUCCESS;
-	case WBI_OPT_WRONG:
-		return WBI_EXIT_USAGE;
-	case WBI_OPT_GO:
-		break;
-	}
-	if (argc - first < 2)
-		return wbi_opt_wrong(command, "give DEST:PATH... and a TARGET here");
-	if (!wbi_transfer_request(command, &request))
-		return WBI_EXIT_USAGE;
-	paths = calloc((size_t)(argc - first), sizeof(paths[0]));
-	if (!paths)
-		return EXIT_FAILURE;
-	code = get(argv + first, argc - first - 1, argv[argc - 1], &request, paths);
 	free(paths);
 	return code;
+}
+
+static int run_get(const struct wbi_command *command, int argc, char **argv)
+{
+	return wbi_transfer_command(command, argc, argv, "give DEST:PATH... and a TARGET here",
+				    get);
 }
 
 const struct wbi_command wbi_command_get = {

@@ -8,8 +8,6 @@
 #include "cli/transfer_place.h"
 #include "files/sender.h"
 
-static const struct wbi_opt table[] = {WBI_TRANSFER_ROWS, WBI_REACH_ROWS, {0}};
-
 /* ---- the engine ---- */
 
 static enum wb_err take(void *engine, const void *data, size_t bytes, size_t *ret_used,
@@ -69,6 +67,7 @@ static int parse_sources(char **texts, int count, struct wbi_file_source *ret_so
 {
 	struct wbi_place place;
 	struct wb_fault fault;
+	int code = 0;
 
 	for (int i = 0; i < count; i++) {
 		bool standard = strcmp(texts[i], "-") == 0;
@@ -80,11 +79,13 @@ static int parse_sources(char **texts, int count, struct wbi_file_source *ret_so
 					     texts[i], texts[i]);
 		if (standard && (count > 1 || wbi_transfer_flags.recursive))
 			return wbi_opt_wrong(&wbi_command_put, "'-' is a source by itself");
+		if (standard)
+			code = wbi_transfer_standard(&wbi_command_put, STDIN_FILENO);
 		ret_sources[i] =
 			standard ? (struct wbi_file_source){.stream = STDIN_FILENO, .name = "stdin"}
 				 : (struct wbi_file_source){.path = texts[i], .stream = -1};
 	}
-	return 0;
+	return code;
 }
 
 static int parse_target(const char *text, struct wbi_place *ret_place)
@@ -98,8 +99,8 @@ static int parse_target(const char *text, struct wbi_place *ret_place)
 	return 0;
 }
 
-static int put(char **texts, int count, const char *target, struct wbi_files_request *request,
-	       struct wbi_file_source *sources)
+static int put_sources(char **texts, int count, const char *target,
+		       struct wbi_files_request *request, struct wbi_file_source *sources)
 {
 	struct wbi_file_sender *sender = NULL;
 	struct wbi_place place;
@@ -127,36 +128,28 @@ static int put(char **texts, int count, const char *target, struct wbi_files_req
 	};
 	if (wbi_file_sender_new(&options, &sender, &fault) != WB_OK)
 		return wbi_transfer_fail(&wbi_command_put, target, &fault);
-	code = wbi_transfer_run(&wbi_command_put, place.destination, request, &ops, sender);
+	if (wbi_file_sender_check(sender))
+		code = wbi_transfer_run(&wbi_command_put, place.destination, request, &ops, sender);
+	else
+		code = wbi_transfer_nothing(&wbi_command_put, &ops, sender);
 	wbi_file_sender_free(sender);
+	return code;
+}
+
+static int put(char **texts, int count, const char *target, struct wbi_files_request *request)
+{
+	struct wbi_file_source *sources = calloc((size_t)count, sizeof(sources[0]));
+	int code = sources ? put_sources(texts, count, target, request, sources)
+			   : wbi_transfer_no_memory(&wbi_command_put);
+
+	free(sources);
 	return code;
 }
 
 static int run_put(const struct wbi_command *command, int argc, char **argv)
 {
-	struct wbi_files_request request;
-	struct wbi_file_source *sources;
-	int first, code;
-
-	wbi_reach_init();
-	switch (wbi_opt_parse(command, table, false, argc, argv, &first)) {
-	case WBI_OPT_HELP_SHOWN:
-		return EXIT_SUCCESS;
-	case WBI_OPT_WRONG:
-		return WBI_EXIT_USAGE;
-	case WBI_OPT_GO:
-		break;
-	}
-	if (argc - first < 2)
-		return wbi_opt_wrong(command, "give SOURCE... and a target DEST:PATH");
-	if (!wbi_transfer_request(command, &request))
-		return WBI_EXIT_USAGE;
-	sources = calloc((size_t)(argc - first), sizeof(sources[0]));
-	if (!sources)
-		return EXIT_FAILURE;
-	code = put(argv + first, argc - first - 1, argv[argc - 1], &request, sources);
-	free(sources);
-	return code;
+	return wbi_transfer_command(command, argc, argv, "give SOURCE... and a target DEST:PATH",
+				    put);
 }
 
 const struct wbi_command wbi_command_put = {

@@ -12,7 +12,7 @@
 #include "app/client.h"
 #include "base/buf.h"
 #include "base/text.h"
-#include "cli/outcome.h"
+#include "cli/reach.h"
 #include "sys/clock.h"
 #include "sys/fd.h"
 
@@ -26,44 +26,6 @@ enum {
 	FLUSH_MS = 1000,
 	BURST_DIVISOR = 4, /* --limit: what may move at once, of a second's worth */
 };
-
-struct wbi_transfer_flags wbi_transfer_flags;
-
-bool wbi_transfer_request(const struct wbi_command *command, struct wbi_files_request *ret_request)
-{
-	const struct wbi_transfer_flags *flags = &wbi_transfer_flags;
-	enum wb_digest_kind digest = WB_DIGEST_XXH128;
-
-	if (flags->digest && !wb_digest_by_name(flags->digest, &digest)) {
-		wbi_opt_wrong(command, "--digest: '%s': give xxh128, sha256 or md5", flags->digest);
-		return false;
-	}
-	/* The list has no end of its own. */
-	static const char *excludes[WBI_OPT_LIST_MAX + 1];
-	memcpy(excludes, flags->excludes.values, flags->excludes.count * sizeof(excludes[0]));
-	*ret_request = (struct wbi_files_request){
-		.recursive = flags->recursive,
-		.update = flags->update,
-		.delete = flags->delete,
-		.owner = flags->owner,
-		.unsynced = flags->no_fsync,
-		.compress = flags->compress,
-		.whole = flags->no_delta,
-		.digest = digest,
-		.excludes = excludes,
-	};
-	return true;
-}
-
-int wbi_transfer_fail(const struct wbi_command *command, const char *what,
-		      const struct wb_fault *fault)
-{
-	char shown[512];
-
-	wbi_text_escape_message(what, shown, sizeof(shown));
-	fprintf(stderr, "waybill %s: %s: %s\n", command->name, shown, fault->text);
-	return WBI_EXIT_NO_OUTCOME;
-}
 
 /* ---- what goes ---- */
 
@@ -498,4 +460,20 @@ int wbi_transfer_run(const struct wbi_command *command, const char *destination,
 	wbi_ring_close(&transfer.ring);
 	wbi_fd_close(&transfer.signal_fd);
 	return code;
+}
+
+int wbi_transfer_nothing(const struct wbi_command *command, const struct wbi_transfer_ops *ops,
+			 void *engine)
+{
+	uint64_t now_ms = wbi_clock_ms();
+	const struct wbi_transfer transfer = {
+		.command = command,
+		.ops = ops,
+		.engine = engine,
+		.started_ms = now_ms,
+		.ended = true,
+		.result = {.outcome = WB_OUTCOME_EXITED, .complete = true},
+	};
+
+	return wbi_transfer_report(&transfer, now_ms);
 }

@@ -11,7 +11,6 @@
 
 #include "cli/opt.h"
 #include "cli/progress.h"
-#include "cli/reach.h"
 #include "files/progress.h"
 #include "service/files_request.h"
 #include "session/stream.h"
@@ -28,43 +27,6 @@ extern struct wbi_transfer_flags {
 	uint64_t limit; /* bytes a second; 0: none */
 } wbi_transfer_flags;
 
-#define WBI_TRANSFER_HELP_DIGEST                                                                   \
-	"how files are compared: xxh128 (against accidents; default), sha256, or md5 for old "     \
-	"peers"
-#define WBI_TRANSFER_HELP_SYNC                                                                     \
-	"do not wait for the disk: quicker, and what was just moved may be lost with the power"
-#define WBI_TRANSFER_HELP_DELTA "send changed files whole, not only their changed blocks"
-
-/* clang-format off */
-#define WBI_TRANSFER_ROWS                                                                          \
-	{'r', "recursive", WBI_OPT_FLAG, NULL, "folders, with all that is in them",                \
-	 &wbi_transfer_flags.recursive, 0, 0},                                                     \
-	{'p', "owner", WBI_OPT_FLAG, NULL, "owners and set-id bits too, where the receiver is root (modes and "    \
-	 "times are always kept)", &wbi_transfer_flags.owner, 0, 0},                               \
-	{'x', "exclude", WBI_OPT_LIST, "PATTERN", "leave out what matches, as in *.o or build "    \
-	 "(repeatable)", &wbi_transfer_flags.excludes, 0, 0},                                      \
-	{'u', "update", WBI_OPT_FLAG, NULL, "leave alone what is as new or newer at the target",   \
-	 &wbi_transfer_flags.update, 0, 0},                                                        \
-	{0, "delete", WBI_OPT_FLAG, NULL, "in folders that are sent, delete what is only at the "  \
-	 "target", &wbi_transfer_flags.delete, 0, 0},                                              \
-	{0, "digest", WBI_OPT_TEXT, "NAME", WBI_TRANSFER_HELP_DIGEST,                              \
-	 &wbi_transfer_flags.digest, 0, 0},                                                        \
-	{0, "no-fsync", WBI_OPT_FLAG, NULL, WBI_TRANSFER_HELP_SYNC,                                \
-	 &wbi_transfer_flags.no_fsync, 0, 0},                                                      \
-	{0, "no-delta", WBI_OPT_FLAG, NULL, WBI_TRANSFER_HELP_DELTA,                               \
-	 &wbi_transfer_flags.no_delta, 0, 0},                                                      \
-	{'z', "compress", WBI_OPT_FLAG, NULL, "compress what is sent",                             \
-	 &wbi_transfer_flags.compress, 0, 0},                                                      \
-	{0, "limit", WBI_OPT_BYTES, "BYTES", "at most so many a second",                           \
-	 &wbi_transfer_flags.limit, 1024, UINT64_C(1) << 40},                                      \
-	{0, "progress", WBI_OPT_FLAG, NULL, "show progress even where stderr is no terminal",      \
-	 &wbi_transfer_flags.progress, 0, 0},                                                      \
-	{'q', "quiet", WBI_OPT_FLAG, NULL, "say nothing but what went wrong",                      \
-	 &wbi_transfer_flags.quiet, 0, 0},                                                         \
-	{0, "json", WBI_OPT_FLAG, NULL, "say it on stdout, one JSON object for each failed file "  \
-	 "and one at the end", &wbi_transfer_flags.json, 0, 0}
-/* clang-format on */
-
 /* What the help of both says. */
 #define WBI_TRANSFER_DETAILS                                                                       \
 	"DEST is a host, a URI, or local. A relative PATH begins in the home of the daemon's "     \
@@ -76,15 +38,31 @@ extern struct wbi_transfer_flags {
 	"Each file is written under a hidden name, compared with its digest, and only then "       \
 	"takes its place, so a name never shows half a file. A connection that breaks is made "    \
 	"again. What was interrupted for good goes on where it was when the same command runs "    \
-	"again; blocks that are there already are not sent. Modes, times, links and holes are "    \
-	"kept; sockets, pipes and devices are left out.\n"                                         \
+	"again; blocks that are there already are not sent. Modes (whatever the umask), times, "   \
+	"links and holes are kept; sockets, pipes and devices are left out.\n"                     \
 	"\n"                                                                                       \
 	"Exit code 0: every byte of every file is there, on disk and verified. 1: some files "     \
 	"failed, each named on stderr. 255: the transfer itself failed. 128+n: ended by signal "   \
 	"n.\n"
 
-/* Puts the flags into a request. False: --digest names none; the usage has been told. */
-bool wbi_transfer_request(const struct wbi_command *command, struct wbi_files_request *ret_request);
+/* One command with its operands: `count` sources and a target. The request has what the options
+ * say; paths are to be added. Returns the program's exit code. */
+typedef int wbi_transfer_fn(char **sources, int count, const char *target,
+			    struct wbi_files_request *request);
+
+/* transfer_command.c: runs `transfer` with what the command line says. operands: what is to be
+ * given, for those who gave less. Returns the program's exit code. */
+int wbi_transfer_command(const struct wbi_command *command, int argc, char **argv,
+			 const char *operands, wbi_transfer_fn *transfer);
+
+/* Whether stdin or stdout can be what "-" means: 0, or the exit code where the program was started
+ * without it, which has been told then. */
+int wbi_transfer_standard(const struct wbi_command *command, int fd);
+
+/* Says that it could not begin. what: NULL where the fault names it. Returns the exit code. */
+int wbi_transfer_fail(const struct wbi_command *command, const char *what,
+		      const struct wb_fault *fault);
+int wbi_transfer_no_memory(const struct wbi_command *command);
 
 /* ---- the transfer ---- */
 
@@ -142,9 +120,10 @@ int wbi_transfer_run(const struct wbi_command *command, const char *destination,
 		     const struct wbi_files_request *request, const struct wbi_transfer_ops *ops,
 		     void *engine);
 
-/* Says that it could not begin. Returns the exit code. */
-int wbi_transfer_fail(const struct wbi_command *command, const char *what,
-		      const struct wb_fault *fault);
+/* There is nothing that could be moved, and the engine's failures say why: they are told, as
+ * wbi_transfer_run would, without asking anybody. Returns the program's exit code. */
+int wbi_transfer_nothing(const struct wbi_command *command, const struct wbi_transfer_ops *ops,
+			 void *engine);
 
 /* transfer_report.c: says how it went; returns the exit code. */
 int wbi_transfer_report(const struct wbi_transfer *transfer, uint64_t now_ms);

@@ -161,6 +161,12 @@ void wbi_attributes_read_umask(void)
 	pthread_once(&once, read_umask);
 }
 
+uint32_t wbi_attributes_own_mode(void)
+{
+	wbi_attributes_read_umask();
+	return (0666 & ~umask_at_start) | 0600;
+}
+
 uint32_t wbi_attributes_made_mode(uint32_t mode, bool plain)
 {
 	wbi_attributes_read_umask();

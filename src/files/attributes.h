@@ -40,6 +40,10 @@ int wbi_attributes_set_link(int folder, const char *name, const struct wbi_attri
  * more. */
 void wbi_attributes_read_umask(void);
 
+/* The mode of a file that this program makes for its user: what the umask leaves of 0666, and
+ * always for the user to read and write. */
+uint32_t wbi_attributes_own_mode(void);
+
 /* The mode that open(2) gives a new file when asked for `mode`, where that is exactly `mode`; else
  * UINT32_MAX. plain: the folder has no default ACL. */
 uint32_t wbi_attributes_made_mode(uint32_t mode, bool plain);

@@ -10,8 +10,6 @@
 
 #include "sys/fd.h"
 
-enum { SYNC_EACH_MAX = 8 }; /* above that, syncing the whole file system costs less */
-
 struct wbi_commit_entry {
 	struct wbi_folder *folder;
 	uint64_t n;
@@ -20,10 +18,9 @@ struct wbi_commit_entry {
 	char *name;
 };
 
-/* What it is called now. */
 static const char *name_now(const struct wbi_commit_entry *entry)
 {
-	return entry->temporary[0] ? entry->temporary : entry->name;
+	return wbi_temporary_name_now(entry->temporary, entry->name);
 }
 
 void wbi_commit_init(struct wbi_commit *commit, struct wbi_folders *folders, bool sync,
@@ -60,7 +57,7 @@ static int add_named(struct wbi_commit *commit, struct wbi_folder *folder, const
 		     const char *name, uint64_t n, uint64_t bytes)
 {
 	if (wbi_commit_name(commit, folder, temporary, name) != 0)
-		commit->failed(commit->context, n, name, bytes, errno);
+		commit->failed(commit->context, folder, n, name, bytes, errno);
 	return 0;
 }
 
@@ -127,7 +124,7 @@ int wbi_commit_sync(struct wbi_commit *commit)
 {
 	if (!commit->sync)
 		return 0;
-	bool whole = commit->unsynced > SYNC_EACH_MAX;
+	bool whole = commit->unsynced > WBI_SYNC_EACH_MAX;
 
 	for (unsigned i = 0; i < commit->count; i++) {
 		struct wbi_commit_entry *entry = &commit->entries[i];
@@ -164,8 +161,8 @@ static void clear(struct wbi_commit *commit, int error)
 		if (error)
 			remove_one(commit, entry);
 		if (failed)
-			commit->failed(commit->context, entry->n, entry->name, entry->bytes,
-				       failed);
+			commit->failed(commit->context, entry->folder, entry->n, entry->name,
+				       entry->bytes, failed);
 		free(entry->name);
 		wbi_folder_unuse(commit->folders, entry->folder);
 	}

@@ -19,11 +19,10 @@ enum {
 	WBI_COMMIT_BYTES = 64 << 20,
 };
 
-/* Told for an entry whose name could not be given; bytes: of content, error: an errno. Must not
- * flush.
- */
-typedef void wbi_commit_failed_fn(void *context, uint64_t n, const char *name, uint64_t bytes,
-				  int error);
+/* Told for an entry whose name in `folder` could not be given; bytes: of content, error: an errno.
+ * Must not flush. */
+typedef void wbi_commit_failed_fn(void *context, const struct wbi_folder *folder, uint64_t n,
+				  const char *name, uint64_t bytes, int error);
 
 struct wbi_commit {
 	struct wbi_folders *folders; /* borrowed */

@@ -15,8 +15,8 @@
 #include "sys/fd.h"
 
 enum {
-	OPENED_MAX = 64,   /* descriptors held; at least 3, for a child, its parent, and one more */
-	SYNC_EACH_MAX = 8, /* above that, syncing the whole file system costs less */
+	OPENED_MAX = 64, /* descriptors held */
+	OPENED_MIN = 3,  /* where they are scarce: a child, its parent, and one more */
 	OPEN_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
 	MADE_MODE = 0700, /* until it is settled */
 };
@@ -65,7 +65,10 @@ static void close_fd(struct wbi_folders *folders, struct wbi_folder *folder)
 
 static void hold_fd(struct wbi_folders *folders, struct wbi_folder *folder, int fd)
 {
-	if (folders->opened_count >= OPENED_MAX)
+	/* One number tells little of those that are free: all but the least are given back. */
+	unsigned most = wbi_fd_is_scarce(fd) ? OPENED_MIN : OPENED_MAX;
+
+	while (folders->opened_count >= most)
 		close_fd(folders, WBI_CONTAINER(folders->opened.next, struct wbi_folder, opened));
 	folder->fd = fd;
 	wbi_list_append(&folders->opened, &folder->opened);
@@ -190,6 +193,33 @@ struct wbi_folder *wbi_folder_make_broken(struct wbi_folders *folders, struct wb
 	return folder;
 }
 
+/* Puts a component in front of *path; false where it does not fit behind `out`. */
+static bool put_before(const char *out, char **path, const char *name)
+{
+	size_t bytes = strlen(name), slash = **path != '\0';
+
+	if (bytes + slash > (size_t)(*path - out))
+		return false;
+	*path -= bytes + slash;
+	memcpy(*path, name, bytes);
+	if (slash)
+		(*path)[bytes] = '/';
+	return true;
+}
+
+const char *wbi_folder_path(const struct wbi_folder *folder, const char *name,
+			    char out[WBI_FOLDER_PATH_MAX])
+{
+	size_t bytes = strnlen(name, WBI_FOLDER_PATH_MAX - 1);
+	char *path = out + WBI_FOLDER_PATH_MAX - 1 - bytes;
+
+	memcpy(path, name, bytes);
+	path[bytes] = '\0';
+	while (folder && folder->name[0] && put_before(out, &path, folder->name))
+		folder = folder->parent;
+	return path;
+}
+
 int wbi_folder_error(const struct wbi_folder *folder)
 {
 	if (folder->broken)
@@ -282,19 +312,19 @@ static void settle(struct wbi_folders *folders, struct wbi_folder *folder)
 	if (wbi_folder_error(folder)) {
 		/* The lost one itself has been told of. */
 		if (!folder->lost)
-			folders->failed(folders->context, folder, wbi_folder_error(folder));
+			folders->failed(folders->context, folder, "", wbi_folder_error(folder));
 		return;
 	}
 	fd = wbi_folder_fd(folders, folder);
 	if (fd < 0 || fstat(fd, &status) != 0) {
-		folders->failed(folders->context, folder, errno);
+		folders->failed(folders->context, folder, "", errno);
 		return;
 	}
 	/* What stays as it was is not to be synced, either. */
 	if (wbi_attributes_are_set(&folder->attributes, &status))
 		return;
 	if (wbi_attributes_set(fd, &folder->attributes, &status) != 0)
-		folders->failed(folders->context, folder, errno);
+		folders->failed(folders->context, folder, "", errno);
 	else
 		wbi_folder_touch(folders, folder);
 }
@@ -330,7 +360,8 @@ static void close_within(struct wbi_folders *folders, const struct wbi_folder *w
 	}
 }
 
-static int publish(struct wbi_folders *folders, struct wbi_folder *folder)
+static int publish(struct wbi_folders *folders, struct wbi_folder *folder,
+		   char below[WBI_FOLDER_PATH_MAX])
 {
 	int parent = wbi_folder_fd(folders, folder->parent);
 
@@ -340,21 +371,22 @@ static int publish(struct wbi_folders *folders, struct wbi_folder *folder)
 		return 0;
 	if (errno != EEXIST)
 		return -1;
-	if (wbi_merge(parent, folder->temporary, folder->name) != 0)
+	if (wbi_merge(parent, folder->temporary, folder->name, below, WBI_FOLDER_PATH_MAX) != 0)
 		return -1;
 	folder->merged = true;
 	close_within(folders, folder);
 	return 0;
 }
 
-static void lose(struct wbi_folders *folders, struct wbi_folder *folder, int error)
+static void lose(struct wbi_folders *folders, struct wbi_folder *folder, const char *below,
+		 int error)
 {
 	int parent = wbi_folder_fd(folders, folder->parent);
 
 	if (parent >= 0)
 		wbi_remove_tree(parent, folder->temporary);
 	folder->lost = error;
-	folders->failed(folders->context, folder, error);
+	folders->failed(folders->context, folder, below, error);
 }
 
 void wbi_folders_publish(struct wbi_folders *folders, int error)
@@ -364,11 +396,12 @@ void wbi_folders_publish(struct wbi_folders *folders, int error)
 		struct wbi_folder *folder =
 			WBI_CONTAINER(folders->hidden.next, struct wbi_folder, hidden);
 		if (folder->within == folder) {
+			char below[WBI_FOLDER_PATH_MAX] = "";
 			int why = error ? error : folder->lost;
-			if (!why && publish(folders, folder) != 0)
+			if (!why && publish(folders, folder, below) != 0)
 				why = errno;
 			if (why)
-				lose(folders, folder, why);
+				lose(folders, folder, below, why);
 			wbi_folder_touch(folders, folder->parent);
 		}
 		wbi_list_remove(&folder->hidden);
@@ -396,7 +429,7 @@ static int sync_one(struct wbi_folders *folders, struct wbi_folder *folder, bool
 
 int wbi_folders_sync(struct wbi_folders *folders, bool sync)
 {
-	bool whole = folders->changed_count > SYNC_EACH_MAX;
+	bool whole = folders->changed_count > WBI_SYNC_EACH_MAX;
 	int error = 0;
 
 	while (!wbi_list_empty(&folders->changed)) {

@@ -48,8 +48,15 @@ struct wbi_folder {
 	char name[]; /* its component; "" for the target */
 };
 
-/* Told when a folder's attributes could not be set. */
-typedef void wbi_folder_failed_fn(void *context, const struct wbi_folder *folder, int error);
+enum {
+	WBI_FOLDER_PATH_MAX = 512, /* with its NUL: more than is ever shown */
+	WBI_SYNC_EACH_MAX = 8,     /* above that, syncing the whole file system costs less */
+};
+
+/* Told when a folder's attributes could not be set, or it gets no name; below: of what is in it,
+ * the path that is the reason, or "". */
+typedef void wbi_folder_failed_fn(void *context, const struct wbi_folder *folder, const char *below,
+				  int error);
 
 struct wbi_folders {
 	struct wbi_list opened; /* least recently used first */
@@ -82,6 +89,11 @@ struct wbi_folder *wbi_folder_make_broken(struct wbi_folders *folders, struct wb
 /* A descriptor; good until two other folders have been asked for theirs. -1 with errno: ESTALE
  * where its place has been taken by something else. */
 int wbi_folder_fd(struct wbi_folders *folders, struct wbi_folder *folder);
+
+/* The path of `name` in the folder, from the target downwards, for people: without its beginning
+ * where that is too long. name "": of the folder itself. Returns a pointer into `out`. */
+const char *wbi_folder_path(const struct wbi_folder *folder, const char *name,
+			    char out[WBI_FOLDER_PATH_MAX]);
 
 /* Why nothing can be put into it, an errno; 0: it can. */
 int wbi_folder_error(const struct wbi_folder *folder);

@@ -14,22 +14,24 @@
 #include "files/receiver_state.h"
 #include "sys/fd.h"
 
-static void folder_failed(void *context, const struct wbi_folder *folder, int error)
+static void folder_failed(void *context, const struct wbi_folder *folder, const char *below,
+			  int error)
 {
 	struct wbi_file_receiver *receiver = context;
 
 	receiver->saved_files -= folder->n > 0;
-	(void)wbi_receiver_fail_errno(receiver, WBI_ANSWER_FAILED, folder->n, folder->name, error);
+	(void)wbi_receiver_fail_at(receiver, folder->n, folder, below, error);
 }
 
-static void name_failed(void *context, uint64_t n, const char *name, uint64_t bytes, int error)
+static void name_failed(void *context, const struct wbi_folder *folder, uint64_t n,
+			const char *name, uint64_t bytes, int error)
 {
 	struct wbi_file_receiver *receiver = context;
 
 	receiver->saved_files--;
 	receiver->saved_bytes -= bytes;
 	receiver->progress.bytes_verified -= bytes;
-	(void)wbi_receiver_fail_errno(receiver, WBI_ANSWER_FAILED, n, name, error);
+	(void)wbi_receiver_fail_at(receiver, n, folder, name, error);
 }
 
 static enum wb_err tell_ready(struct wbi_file_receiver *receiver)
@@ -79,7 +81,7 @@ enum wb_err wbi_file_receiver_new(const struct wbi_file_receiver_options *option
 	receiver->target.folder = -1;
 	if (options->sink < 0)
 		receiver->target = *options->target;
-	receiver->content.fd = receiver->content.old = receiver->basis.old = -1;
+	receiver->content.fd = receiver->content.old = -1;
 	wbi_list_init(&receiver->wanted);
 	wbi_list_init(&receiver->asking);
 	wbi_list_init(&receiver->later);
@@ -136,7 +138,6 @@ void wbi_file_receiver_free(struct wbi_file_receiver *receiver)
 	wbi_file_failures_done(&receiver->failures);
 	wb_digest_free(receiver->small.digest);
 	wb_digest_free(receiver->content.digest);
-	wbi_fd_close(&receiver->basis.old);
 	XXH3_freeState(receiver->basis.hash);
 	wbi_decompressor_free(receiver->decompressor);
 	free(receiver->packed);

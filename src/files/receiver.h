@@ -33,6 +33,8 @@ struct wbi_file_receiver_options {
 	/* >= 0 in place of a target: one file's bytes are written here in order (a pipe, a
 	 * terminal), with no temporary; its digest is checked at the end. Borrowed. */
 	int sink;
+	const char
+		*sink_name; /* what errors of the sink are told of; NULL: of the file. Borrowed */
 	enum wb_digest_kind digest;  /* of files; the one that the call agreed on */
 	uint64_t bytes_max;          /* sum of sizes that a call may bring; UINT64_MAX: no limit */
 	uint64_t files_max;          /* entries of every kind; UINT64_MAX: no limit */

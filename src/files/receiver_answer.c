@@ -7,6 +7,8 @@
 #include "base/text.h"
 #include "files/receiver_state.h"
 
+enum { SHOWN_ROOM = WBI_ITEM_TEXT_MAX / 2 + 1, SHOWN_PATH = SHOWN_ROOM - 16 };
+
 enum wb_err wbi_receiver_answer(struct wbi_file_receiver *receiver, const struct wbi_answer *answer)
 {
 	uint8_t *out;
@@ -34,12 +36,29 @@ enum wb_err wbi_receiver_answer_n(struct wbi_file_receiver *receiver, enum wbi_a
 	return wbi_receiver_answer(receiver, &answer);
 }
 
+/* Of a long path the end says more than the beginning. */
+static void show(const char *name, char out[SHOWN_ROOM])
+{
+	size_t bytes = strlen(name);
+	const char *slash = bytes < SHOWN_ROOM ? NULL : strchr(name + bytes - SHOWN_PATH, '/');
+
+	if (slash)
+		name = slash + 1;
+	snprintf(out, SHOWN_ROOM, "%s", slash ? ".../" : "");
+	wbi_text_escape(name, strlen(name), out + strlen(out), SHOWN_ROOM - strlen(out), NULL);
+}
+
+static const char *reason(int error)
+{
+	return error == ESTALE ? "somebody else changed it meanwhile" : strerror(error);
+}
+
 /* "name: why", escaped. */
 static void write_text(char out[WBI_ITEM_TEXT_MAX], const char *name, const char *why)
 {
-	char shown[WBI_ITEM_TEXT_MAX / 2 + 1];
+	char shown[SHOWN_ROOM];
 
-	wbi_text_escape(name, strlen(name), shown, sizeof(shown), NULL);
+	show(name, shown);
 	snprintf(out, WBI_ITEM_TEXT_MAX, "%s%s%s", shown, shown[0] ? ": " : "", why);
 }
 
@@ -81,18 +100,30 @@ enum wb_err wbi_receiver_fail_digest(struct wbi_file_receiver *receiver, uint64_
 enum wb_err wbi_receiver_fail_errno(struct wbi_file_receiver *receiver, enum wbi_answer_kind kind,
 				    uint64_t n, const char *name, int error)
 {
-	char shown[WBI_ITEM_TEXT_MAX / 2 + 1];
+	char shown[SHOWN_ROOM];
 	const char *stable = wbi_file_error_name(error);
 
 	if (receiver->err)
 		return receiver->err;
+	/* It is not the file that cannot be written. */
+	if (receiver->options.sink >= 0 && receiver->options.sink_name)
+		name = receiver->options.sink_name;
 	if (error == ENOSPC || error == EDQUOT || error == EROFS) {
-		wbi_text_escape(name, strlen(name), shown, sizeof(shown), NULL);
+		show(name, shown);
 		errno = error;
 		return wbi_receiver_stop(receiver, WB_ERR_SYSTEM, n, stable, "%s: %s", shown,
 					 strerror(error));
 	}
-	return wbi_receiver_fail(receiver, kind, n, name, stable, strerror(error));
+	return wbi_receiver_fail(receiver, kind, n, name, stable, reason(error));
+}
+
+enum wb_err wbi_receiver_fail_at(struct wbi_file_receiver *receiver, uint64_t n,
+				 const struct wbi_folder *folder, const char *name, int error)
+{
+	char path[WBI_FOLDER_PATH_MAX];
+
+	return wbi_receiver_fail_errno(receiver, WBI_ANSWER_FAILED, n,
+				       wbi_folder_path(folder, name, path), error);
 }
 
 static void tell_finished(struct wbi_file_receiver *receiver)

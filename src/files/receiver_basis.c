@@ -17,37 +17,26 @@
 
 enum { OLD_FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC };
 
-static bool is_same(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
-int wbi_basis_open_old(struct wbi_file_receiver *receiver, const struct wbi_wanted *wanted)
-{
-	int at = wbi_folder_fd(&receiver->folders, wanted->folder), fd;
-	struct stat status;
-
-	if (wanted->old_is_held)
-		return fcntl(wanted->held, F_DUPFD_CLOEXEC, 0);
-	fd = at < 0 ? -1 : openat(at, wanted->name, OLD_FLAGS);
-
-	if (fd >= 0 && (fstat(fd, &status) != 0 || !is_same(&status, &wanted->old)))
-		wbi_fd_close(&fd);
-	return fd;
-}
-
-static int find_old(struct wbi_file_receiver *receiver, struct wbi_wanted *wanted)
+bool wbi_basis_is_named(struct wbi_file_receiver *receiver, const struct wbi_wanted *wanted)
 {
 	int at = wbi_folder_fd(&receiver->folders, wanted->folder);
-	int fd = at < 0 || receiver->options.no_delta ? -1 : openat(at, wanted->name, OLD_FLAGS);
+	struct stat named;
 
-	if (fd < 0)
-		return -1;
-	if (fstat(fd, &wanted->old) != 0 || !S_ISREG(wanted->old.st_mode) ||
-	    wanted->old.st_size < WBI_RECEIVER_BASIS_MIN)
-		wbi_fd_close(&fd);
-	return fd;
+	return at >= 0 && fstatat(at, wanted->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       named.st_dev == wanted->old.st_dev && named.st_ino == wanted->old.st_ino;
+}
+
+static void find_old(struct wbi_file_receiver *receiver, struct wbi_wanted *wanted)
+{
+	int at = wbi_folder_fd(&receiver->folders, wanted->folder);
+
+	if (at < 0 || receiver->options.no_delta)
+		return;
+	wanted->old_fd = openat(at, wanted->name, OLD_FLAGS);
+	if (wanted->old_fd >= 0 &&
+	    (fstat(wanted->old_fd, &wanted->old) != 0 || !S_ISREG(wanted->old.st_mode) ||
+	     wanted->old.st_size < WBI_RECEIVER_BASIS_MIN || wbi_fd_is_scarce(wanted->old_fd)))
+		wbi_fd_close(&wanted->old_fd);
 }
 
 static void find_left(struct wbi_file_receiver *receiver, struct wbi_wanted *wanted)
@@ -64,17 +53,22 @@ static void find_left(struct wbi_file_receiver *receiver, struct wbi_wanted *wan
 
 /* What another transfer has written so far serves as well as an old file, if it is more: often it
  * is this transfer's own beginning, whose session is still waited for. */
-static void prefer_held(struct wbi_file_receiver *receiver, struct wbi_wanted *wanted)
+static void prefer_held(struct wbi_wanted *wanted)
 {
-	struct wbi_receiver_basis *basis = &receiver->basis;
-
 	if (wanted->held < 0 || wanted->held_then.st_size < WBI_RECEIVER_BASIS_MIN ||
-	    (basis->old >= 0 && wanted->old.st_size >= wanted->held_then.st_size))
+	    (wanted->old_fd >= 0 && wanted->old.st_size >= wanted->held_then.st_size))
 		return;
-	wbi_fd_close(&basis->old);
-	basis->old = fcntl(wanted->held, F_DUPFD_CLOEXEC, 0);
+	wbi_fd_close(&wanted->old_fd);
+	wanted->old_fd = fcntl(wanted->held, F_DUPFD_CLOEXEC, 0);
 	wanted->old = wanted->held_then;
 	wanted->old_is_held = true;
+}
+
+/* One that adds nothing to what was left. */
+static void drop_useless_old(struct wbi_wanted *wanted)
+{
+	if (wanted->basis_bytes <= wanted->kept_bytes)
+		wbi_fd_close(&wanted->old_fd);
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -84,9 +78,9 @@ static uint64_t least(uint64_t a, uint64_t b)
 
 /* How far the two sources reach. Whole blocks only, but for the last one of an old file that is as
  * long as the new one: there the blocks' ends agree, too. */
-static void measure(struct wbi_wanted *wanted, bool has_old)
+static void measure(struct wbi_wanted *wanted)
 {
-	uint64_t old = has_old ? (uint64_t)wanted->old.st_size : 0;
+	uint64_t old = wanted->old_fd >= 0 ? (uint64_t)wanted->old.st_size : 0;
 	uint64_t most = wanted->has_size ? wanted->size : UINT64_MAX, block;
 
 	wanted->block_bytes = block =
@@ -99,7 +93,7 @@ static void measure(struct wbi_wanted *wanted, bool has_old)
 		wanted->basis_bytes = wanted->has_size && old == wanted->size
 					      ? old
 					      : least(old, most) / block * block;
-	wanted->has_old = wanted->basis_bytes > wanted->kept_bytes;
+	drop_useless_old(wanted);
 }
 
 enum wb_err wbi_basis_begin(struct wbi_file_receiver *receiver, uint8_t *out, size_t room,
@@ -113,12 +107,12 @@ enum wb_err wbi_basis_begin(struct wbi_file_receiver *receiver, uint8_t *out, si
 	if (room < WBI_ITEM_HEAD_BYTES_MAX)
 		return WB_OK;
 	wbi_list_remove(&wanted->ask);
-	*basis = (struct wbi_receiver_basis){.of = wanted, .old = -1, .hash = basis->hash};
+	*basis = (struct wbi_receiver_basis){.of = wanted, .hash = basis->hash};
 	if (large && receiver->options.sink < 0 && !wbi_folder_is_fresh(wanted->folder)) {
 		find_left(receiver, wanted);
-		basis->old = find_old(receiver, wanted);
-		prefer_held(receiver, wanted);
-		measure(wanted, basis->old >= 0);
+		find_old(receiver, wanted);
+		prefer_held(wanted);
+		measure(wanted);
 	}
 	wbi_answer_init(&answer, WBI_ANSWER_WANT);
 	answer.n = wanted->n;
@@ -131,8 +125,6 @@ enum wb_err wbi_basis_begin(struct wbi_file_receiver *receiver, uint8_t *out, si
 		XXH3_128bits_reset(basis->hash);
 	}
 	wanted->asked = basis->blocks_left == 0;
-	if (wanted->asked)
-		wbi_fd_close(&basis->old);
 	return wbi_answer_encode(&answer, out, room, ret_bytes, &receiver->fault);
 }
 
@@ -143,8 +135,8 @@ static size_t read_basis(struct wbi_file_receiver *receiver, uint64_t block_end)
 	struct wbi_wanted *wanted = basis->of;
 	bool left = basis->offset < wanted->kept_bytes;
 	size_t bytes = (size_t)least(WBI_RECEIVER_IO_BYTES, block_end - basis->offset);
-	ssize_t got =
-		pread(left ? wanted->left : basis->old, receiver->io, bytes, (off_t)basis->offset);
+	ssize_t got = pread(left ? wanted->left : wanted->old_fd, receiver->io, bytes,
+			    (off_t)basis->offset);
 
 	if (got <= 0) {
 		wanted->basis_bytes =
@@ -168,10 +160,9 @@ static void end_block(struct wbi_receiver_basis *basis, uint8_t *out)
 
 static void end_basis(struct wbi_receiver_basis *basis)
 {
-	wbi_fd_close(&basis->old);
 	if (basis->of) {
 		basis->of->asked = true;
-		basis->of->has_old = basis->of->basis_bytes > basis->of->kept_bytes;
+		drop_useless_old(basis->of);
 	}
 	basis->of = NULL;
 }

@@ -28,6 +28,7 @@ void wbi_wanted_free(struct wbi_file_receiver *receiver, struct wbi_wanted *want
 	receiver->wanted_count--;
 	wbi_fd_close(&wanted->left);
 	wbi_fd_close(&wanted->held);
+	wbi_fd_close(&wanted->old_fd);
 	wbi_folder_unuse(&receiver->folders, wanted->folder);
 	free(wanted->name);
 	free(wanted);
@@ -80,8 +81,7 @@ static enum wb_err drop_errno(struct wbi_file_receiver *receiver, int error)
 {
 	struct wbi_receiver_content *content = &receiver->content;
 	struct wbi_wanted *of = content->of;
-	enum wb_err err =
-		wbi_receiver_fail_errno(receiver, WBI_ANSWER_FAILED, of->n, of->name, error);
+	enum wb_err err = wbi_receiver_fail_at(receiver, of->n, of->folder, of->name, error);
 
 	if (err)
 		return err;
@@ -138,10 +138,9 @@ static enum wb_err begin(struct wbi_file_receiver *receiver, struct wbi_wanted *
 		of->left = -1;
 		content->present = of->left_bytes;
 	}
-	if (of->has_old) {
-		content->old = wbi_basis_open_old(receiver, of);
-		if (content->old < 0)
-			return drop_errno(receiver, ESTALE);
+	if (of->old_fd >= 0) {
+		content->old = of->old_fd;
+		of->old_fd = -1;
 		content->same = content->fd < 0 && !of->old_is_held;
 	}
 	if (content->fd < 0 && !content->same) {
@@ -347,25 +346,44 @@ static enum wb_err leave(struct wbi_file_receiver *receiver)
 	return receiver->err;
 }
 
+/* Somebody writes into the old file, or gave it another time. */
+static bool old_has_changed(const struct wbi_receiver_content *content)
+{
+	const struct stat *then = &content->of->old;
+	struct stat now;
+
+	return content->old >= 0 && fstat(content->old, &now) == 0 &&
+	       (now.st_size != then->st_size || now.st_mtim.tv_sec != then->st_mtim.tv_sec ||
+		now.st_mtim.tv_nsec != then->st_mtim.tv_nsec);
+}
+
 static enum wb_err complete(struct wbi_file_receiver *receiver)
 {
 	struct wbi_receiver_content *content = &receiver->content;
 	struct wbi_wanted *of = content->of;
-	char found[WB_DIGEST_HEX_MAX];
+	char found[WB_DIGEST_HEX_MAX], path[WBI_FOLDER_PATH_MAX];
 	enum wb_err err;
 
 	wb_digest_hex(content->digest, found);
 	if (strcmp(found, content->expected)) {
-		err = wbi_receiver_fail_digest(receiver, of->n, of->name, content->expected, found);
+		err = old_has_changed(content)
+			      ? wbi_receiver_fail_at(receiver, of->n, of->folder, of->name, ESTALE)
+			      : wbi_receiver_fail_digest(
+					receiver, of->n,
+					wbi_folder_path(of->folder, of->name, path),
+					content->expected, found);
 		wbi_content_drop(receiver, false);
 		return err;
 	}
+	/* Somebody replaced or removed the old file, which is the new one: it is made once more. */
+	if (content->same && !wbi_basis_is_named(receiver, of))
+		return differ(receiver);
 	if (!is_sink(receiver) && commit(receiver) != 0) {
 		err = errno == ENOENT && is_found_again(of)
-			      ? wbi_receiver_fail(receiver, WBI_ANSWER_FAILED, of->n, of->name,
+			      ? wbi_receiver_fail(receiver, WBI_ANSWER_FAILED, of->n,
+						  wbi_folder_path(of->folder, of->name, path),
 						  "superseded", "a later transfer was quicker")
-			      : wbi_receiver_fail_errno(receiver, WBI_ANSWER_FAILED, of->n,
-							of->name, errno);
+			      : wbi_receiver_fail_at(receiver, of->n, of->folder, of->name, errno);
 		wbi_content_drop(receiver, false);
 		return err;
 	}

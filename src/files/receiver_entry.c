@@ -399,7 +399,7 @@ static enum wb_err want(struct wbi_file_receiver *receiver, struct wbi_folder *f
 	wanted->has_size = item->has_size;
 	wanted->size = item->size;
 	wanted->attributes = *attributes;
-	wanted->left = wanted->held = -1;
+	wanted->left = wanted->held = wanted->old_fd = -1;
 	wbi_folder_use(folder);
 	wbi_list_append(&receiver->wanted, &wanted->node);
 	wbi_list_append(&receiver->asking, &wanted->ask);

@@ -135,8 +135,8 @@ enum wb_err wbi_receiver_link_later(struct wbi_file_receiver *receiver)
 		if (is_awaited(receiver, later->to_hash))
 			continue;
 		if (link_to(receiver, later) != 0)
-			err = wbi_receiver_fail_errno(receiver, WBI_ANSWER_FAILED, later->n,
-						      later->name, errno);
+			err = wbi_receiver_fail_at(receiver, later->n, later->folder, later->name,
+						   errno);
 		else
 			wbi_receiver_done_entry(receiver);
 		wbi_list_remove(&later->node);

@@ -37,10 +37,10 @@ int wbi_small_make(struct wbi_file_receiver *receiver, struct wbi_folder *folder
 	return make(receiver, folder, temporary, mode, ret_made_mode);
 }
 
-/* What it is called now. */
-static const char *name_now(const struct wbi_receiver_small *small)
+/* It was made under its name, in a hidden folder. */
+static bool is_named(const struct wbi_receiver_small *small)
 {
-	return small->is_named ? small->name : small->temporary;
+	return !small->temporary[0];
 }
 
 /* Returns 0, or -1 with errno. */
@@ -49,15 +49,14 @@ static int open_small(struct wbi_file_receiver *receiver, struct wbi_folder *fol
 	struct wbi_receiver_small *small = &receiver->small;
 	uint32_t mode = small->attributes.mode;
 
-	small->is_named = wbi_folder_is_hidden(folder);
-	small->fd =
-		small->is_named ? make(receiver, folder, small->name, mode, &small->made_mode) : -1;
-	/* To some file systems two names are one: then the last one gets it, as anywhere. */
-	if (small->is_named && small->fd < 0 && errno == EEXIST)
-		small->is_named = false;
-	if (!small->is_named)
-		small->fd =
-			wbi_small_make(receiver, folder, mode, small->temporary, &small->made_mode);
+	small->temporary[0] = '\0';
+	if (wbi_folder_is_hidden(folder)) {
+		small->fd = make(receiver, folder, small->name, mode, &small->made_mode);
+		/* To some file systems two names are one: then the last one gets it. */
+		if (small->fd >= 0 || errno != EEXIST)
+			return small->fd < 0 ? -1 : 0;
+	}
+	small->fd = wbi_small_make(receiver, folder, mode, small->temporary, &small->made_mode);
 	return small->fd < 0 ? -1 : 0;
 }
 
@@ -101,7 +100,8 @@ void wbi_small_drop(struct wbi_file_receiver *receiver)
 		return;
 	if (receiver->options.sink < 0) {
 		int at = wbi_folder_fd(&receiver->folders, small->folder);
-		if ((at < 0 || unlinkat(at, name_now(small), 0) != 0) && small->is_named)
+		const char *now = wbi_temporary_name_now(small->temporary, small->name);
+		if ((at < 0 || unlinkat(at, now, 0) != 0) && is_named(small))
 			wbi_folder_spoil(small->folder, errno);
 		wbi_raw_close(&small->fd);
 	}
@@ -155,7 +155,7 @@ static enum wb_err commit(struct wbi_file_receiver *receiver)
 			return drop(receiver, errno);
 		wbi_raw_close(&small->fd);
 		if (wbi_commit_add(&receiver->commit, folder,
-				   small->is_named ? NULL : small->temporary, small->name,
+				   is_named(small) ? NULL : small->temporary, small->name,
 				   receiver->item.n, size) != 0)
 			return drop(receiver, errno);
 	}

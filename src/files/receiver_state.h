@@ -55,8 +55,10 @@ struct wbi_wanted {
 	int held;            /* what another transfer of it holds; -1: none */
 	struct stat held_then;
 	bool old_is_held; /* that one serves as the old file */
-	bool has_old;
-	struct stat old;      /* as it was when its digests were told */
+	/* The old file, open from when its digests are told: whoever replaces it meanwhile, another
+	 * transfer of the same tree for one, leaves what they are of. -1: none. */
+	int old_fd;
+	struct stat old;      /* as it was then */
 	uint64_t basis_bytes; /* in all */
 	uint64_t block_bytes;
 };
@@ -84,8 +86,7 @@ struct wbi_receiver_small {
 	int fd;
 	uint32_t made_mode;
 	struct wbi_attributes attributes;
-	bool is_named; /* it has its name already: its folder is hidden */
-	char temporary[WBI_TEMPORARY_NAME_MAX];
+	char temporary[WBI_TEMPORARY_NAME_MAX]; /* "": it has its name, its folder is hidden */
 	char name[WBI_FILE_NAME_MAX + 1];
 	struct wb_digest *digest;
 };
@@ -104,7 +105,6 @@ struct wbi_later {
 /* The `want` that is being written. */
 struct wbi_receiver_basis {
 	struct wbi_wanted *of; /* NULL while blocks_left > 0: it was aborted, zeros follow */
-	int old;
 	uint64_t blocks_left;
 	uint64_t offset; /* of the next byte to be read */
 	void *hash;      /* XXH3_state_t of a block; allocated once */
@@ -188,6 +188,10 @@ enum wb_err wbi_receiver_fail_digest(struct wbi_file_receiver *receiver, uint64_
 enum wb_err wbi_receiver_fail_errno(struct wbi_file_receiver *receiver, enum wbi_answer_kind kind,
 				    uint64_t n, const char *name, int error);
 
+/* The same for one that came, and was to be `name` in `folder`. */
+enum wb_err wbi_receiver_fail_at(struct wbi_file_receiver *receiver, uint64_t n,
+				 const struct wbi_folder *folder, const char *name, int error);
+
 /* The end: notes why, names what is complete, answers. Returns err, from now on for ever. */
 enum wb_err wbi_receiver_stop(struct wbi_file_receiver *receiver, enum wb_err err, uint64_t n,
 			      const char *error, const char *format, ...)
@@ -262,8 +266,8 @@ enum wb_err wbi_basis_begin(struct wbi_file_receiver *receiver, uint8_t *out, si
 /* Writes digests into `out` as far as room and budget reach. */
 size_t wbi_basis_fill(struct wbi_file_receiver *receiver, uint8_t *out, size_t room,
 		      size_t *budget);
-/* The old file of a wanted one, opened for reading; -1 where it is not the one that was told of. */
-int wbi_basis_open_old(struct wbi_file_receiver *receiver, const struct wbi_wanted *wanted);
+/* The old file of a wanted one still has the name. */
+bool wbi_basis_is_named(struct wbi_file_receiver *receiver, const struct wbi_wanted *wanted);
 void wbi_basis_forget(struct wbi_file_receiver *receiver, const struct wbi_wanted *wanted);
 
 #endif

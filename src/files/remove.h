@@ -5,16 +5,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "files/item.h"
 #include "files/names.h"
 
 /* What is removed from, and what is not. */
 struct wbi_removal {
-	const struct wbi_names *keep; /* names of the folder itself that stay */
-	const char *const *excludes;  /* what stays at any depth (exclude.h), or NULL */
-	uint64_t removed;             /* counted up */
-	bool temporaries;             /* these too */
-	int error;                    /* the first errno, 0: none */
-	char error_name[256];         /* of the entry that it happened at */
+	const struct wbi_names *keep;           /* names of the folder itself that stay */
+	const char *const *excludes;            /* what stays at any depth (exclude.h), or NULL */
+	uint64_t removed;                       /* counted up */
+	bool temporaries;                       /* these too */
+	int error;                              /* the first errno, 0: none */
+	char error_name[WBI_ITEM_NAME_MAX + 1]; /* path of the entry that it happened at */
 };
 
 /* Removes from the open folder `folder` every entry that is not kept, folders with all they hold.

@@ -177,8 +177,8 @@ enum wb_err wbi_sender_emit_content(struct wbi_file_sender *sender, const uint8_
 	return WB_OK;
 }
 
-enum wb_err wbi_sender_fail(struct wbi_file_sender *sender, uint64_t n, const char *name,
-			    const char *error, const char *why)
+void wbi_sender_note_failure(struct wbi_file_sender *sender, uint64_t n, const char *name,
+			     const char *error, const char *why)
 {
 	struct wbi_item *item = &sender->item;
 	char shown[SHOWN_NAME_MAX];
@@ -188,6 +188,8 @@ enum wb_err wbi_sender_fail(struct wbi_file_sender *sender, uint64_t n, const ch
 		error = wbi_file_error_name(errno);
 	if (!why)
 		why = strerror(errno);
+	if (!name[0])
+		name = "''";
 	wbi_text_escape(name, strlen(name), shown, sizeof(shown), NULL);
 	wb_fault_set(&fault, WB_ERR_REFUSED, NULL, 0, "%s: %s", shown, why);
 	if (!n)
@@ -197,6 +199,12 @@ enum wb_err wbi_sender_fail(struct wbi_file_sender *sender, uint64_t n, const ch
 	item->n = n;
 	snprintf(item->error, sizeof(item->error), "%s", error);
 	snprintf(item->text, sizeof(item->text), "%s", fault.text);
+}
+
+enum wb_err wbi_sender_fail(struct wbi_file_sender *sender, uint64_t n, const char *name,
+			    const char *error, const char *why)
+{
+	wbi_sender_note_failure(sender, n, name, error, why);
 	return wbi_sender_emit(sender);
 }
 

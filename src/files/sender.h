@@ -59,6 +59,11 @@ WB_WARN_UNUSED enum wb_err wbi_file_sender_new(const struct wbi_file_sender_opti
 					       struct wb_fault *fault);
 void wbi_file_sender_free(struct wbi_file_sender *sender); /* NULL is fine */
 
+/* Looks, before anybody is asked to take them, whether one of the sources can be sent: it can be
+ * opened, and is of a kind that is sent. If none can, each is counted and listed as a failure, and
+ * the sender is done. Call before the first fill, or not at all. */
+bool wbi_file_sender_check(struct wbi_file_sender *sender);
+
 /* Writes the next bytes of the item stream to `out`, room >= WBI_FILE_ROOM_MIN. *ret_bytes 0: it
  * waits for answers, or for its input, or it is done.
  * Returns WB_OK also where files cannot be read: those are told to the receiver, counted and

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "files/attributes.h"
 #include "files/sender_state.h"
 #include "sys/fd.h"
 
@@ -138,7 +139,7 @@ static enum wb_err offer_small(struct wbi_file_sender *sender, int fd, const str
 
 enum wb_err wbi_sender_stream(struct wbi_file_sender *sender)
 {
-	struct stat stat = {.st_mode = S_IFREG | 0644};
+	struct stat stat = {.st_mode = S_IFREG | wbi_attributes_own_mode()};
 
 	(void)clock_gettime(CLOCK_REALTIME, &stat.st_mtim);
 	return make_offer(sender, &stat, "");

@@ -290,42 +290,56 @@ static enum wb_err walk_on(struct wbi_file_sender *sender, bool *ret_moved)
 
 /* ---- operands ---- */
 
-static enum wb_err fail_operand(struct wbi_file_sender *sender, const char *path)
+/* Opens a source that can be sent. Returns its descriptor, or -1 with why not: *ret_error NULL
+ * means errno. */
+static int open_source(const struct wbi_file_sender *sender, const struct wbi_file_source *source,
+		       struct stat *ret_stat, const char **ret_error, const char **ret_why)
 {
-	if (errno == EXDEV)
-		return wbi_sender_fail(sender, 0, path, "outside", "leads out of what may be read");
-	return wbi_sender_fail(sender, 0, path, NULL, NULL);
+	int fd = open_operand(sender, source->path);
+
+	*ret_error = *ret_why = NULL;
+	if (fd >= 0 && fstat(fd, ret_stat) == 0) {
+		if (S_ISREG(ret_stat->st_mode) ||
+		    (S_ISDIR(ret_stat->st_mode) && sender->options.recursive))
+			return fd;
+		*ret_error = S_ISDIR(ret_stat->st_mode) ? "is-a-folder" : "special";
+		*ret_why = S_ISDIR(ret_stat->st_mode) ? "a folder; -r takes folders"
+						      : "neither a file nor a folder";
+	} else if (errno == EXDEV) {
+		*ret_error = "outside";
+		*ret_why = "leads out of what may be read";
+	}
+	int error = errno;
+	wbi_fd_close(&fd);
+	errno = error;
+	return -1;
 }
 
-static enum wb_err begin_tree(struct wbi_file_sender *sender, int fd, const char *path)
+bool wbi_file_sender_check(struct wbi_file_sender *sender)
 {
-	enum wb_err err;
+	for (size_t i = 0; i < sender->options.source_count; i++) {
+		const struct wbi_file_source *source = &sender->options.sources[i];
+		const char *error, *why;
+		struct stat stat;
+		int fd = source->path ? open_source(sender, source, &stat, &error, &why) : -1;
 
-	if (!sender->options.recursive) {
-		close(fd);
-		sender->source++;
-		return wbi_sender_fail(sender, 0, path, "is-a-folder",
-				       "a folder; -r takes folders");
+		if (fd >= 0 || !source->path) {
+			wbi_fd_close(&fd);
+			wbi_file_failures_done(&sender->failures);
+			sender->n = 0;
+			return true;
+		}
+		wbi_sender_note_failure(sender, 0, source->path, error, why);
 	}
-	err = wbi_walk_new(fd, sender->options.excludes, &sender->walk);
+	sender->phase = WBI_SENDER_FINISHED;
+	return false;
+}
+
+static enum wb_err begin_tree(struct wbi_file_sender *sender, int fd)
+{
+	enum wb_err err = wbi_walk_new(fd, sender->options.excludes, &sender->walk);
+
 	return err ? wb_fault_set(&sender->fault, err, NULL, 0, "no memory for a folder") : WB_OK;
-}
-
-static enum wb_err send_operand(struct wbi_file_sender *sender, int fd, const struct stat *stat,
-				const char *path, bool *ret_moved)
-{
-	enum wb_err err;
-
-	if (S_ISREG(stat->st_mode) && !sender->nameless &&
-	    wbi_sender_begin(sender, WBI_ITEM_FILE, "")) {
-		err = wbi_sender_file(sender, fd, stat, "", ret_moved);
-	} else {
-		close(fd);
-		err = wbi_sender_fail(sender, 0, path, "special", "neither a file nor a folder");
-	}
-	if (*ret_moved)
-		sender->source++;
-	return err;
 }
 
 /* What the operand is called at the other end. */
@@ -354,7 +368,7 @@ static const char *name_fault(struct wbi_file_sender *sender)
 static enum wb_err begin_operand(struct wbi_file_sender *sender, bool *ret_moved)
 {
 	const struct wbi_file_source *source = &sender->options.sources[sender->source];
-	const char *why;
+	const char *error, *why;
 	struct stat stat;
 	enum wb_err err;
 	int fd;
@@ -372,16 +386,17 @@ static enum wb_err begin_operand(struct wbi_file_sender *sender, bool *ret_moved
 		sender->source++;
 		return err;
 	}
-	fd = open_operand(sender, source->path);
-	if (fd < 0 || fstat(fd, &stat) != 0) {
-		err = fail_operand(sender, source->path);
-		wbi_fd_close(&fd);
+	fd = open_source(sender, source, &stat, &error, &why);
+	if (fd < 0) {
 		sender->source++;
-		return err;
+		return wbi_sender_fail(sender, 0, source->path, error, why);
 	}
 	if (S_ISDIR(stat.st_mode))
-		return begin_tree(sender, fd, source->path);
-	return send_operand(sender, fd, &stat, source->path, ret_moved);
+		return begin_tree(sender, fd);
+	(void)wbi_sender_begin(sender, WBI_ITEM_FILE, "");
+	err = wbi_sender_file(sender, fd, &stat, "", ret_moved);
+	sender->source += *ret_moved;
+	return err;
 }
 
 bool wbi_sender_may_scan(const struct wbi_file_sender *sender)

@@ -131,6 +131,10 @@ void wbi_sender_count(struct wbi_file_sender *sender, size_t bytes);
 enum wb_err wbi_sender_fail(struct wbi_file_sender *sender, uint64_t n, const char *name,
 			    const char *error, const char *why);
 
+/* Its first half: only this side knows. sender->item is what would tell the other. */
+void wbi_sender_note_failure(struct wbi_file_sender *sender, uint64_t n, const char *name,
+			     const char *error, const char *why);
+
 /* A free slot, or NULL. */
 struct wbi_offer *wbi_offer_new(struct wbi_file_sender *sender);
 void wbi_offer_free(struct wbi_file_sender *sender, struct wbi_offer *offer);

@@ -1,7 +1,6 @@
 /* Temporaries: names, locks, and the sweep. */
 #include "files/temporary.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "files/descent.h"
 #include "files/remove.h"
 #include "sys/fd.h"
 #include "sys/rand.h"
@@ -174,16 +174,13 @@ out:
 unsigned wbi_temporary_sweep(int folder, int64_t age_seconds)
 {
 	int64_t limit = (int64_t)time(NULL) - age_seconds;
-	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *listing = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *listing = wbi_listing_open(folder);
 	unsigned gone = 0;
 	struct dirent *entry;
 
-	if (!listing) {
-		wbi_fd_close(&fd);
+	if (!listing)
 		return 0;
-	}
-	while ((entry = readdir(listing)))
+	while ((entry = wbi_listing_next(listing)))
 		if (wbi_temporary_is(entry->d_name) && sweep_one(folder, entry->d_name, limit))
 			gone++;
 	closedir(listing);

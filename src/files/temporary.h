@@ -31,6 +31,12 @@ void wbi_temporary_name_of(const char *name, char out[WBI_TEMPORARY_NAME_MAX]);
 /* Whether `name` looks like one of ours. */
 bool wbi_temporary_is(const char *name);
 
+/* What something is called now: by its temporary, or, where that is "", by its final name. */
+static inline const char *wbi_temporary_name_now(const char *temporary, const char *name)
+{
+	return temporary[0] ? temporary : name;
+}
+
 /* Makes a temporary for a large file, locked. `out` holds its name.
  * Returns a descriptor for reading and writing, the caller's, or -1 with errno. Mode 0600. */
 int wbi_temporary_make(int folder, const char *name, struct wbi_temporary_names *names,

@@ -1,13 +1,13 @@
 /* Walking a tree: see walk.h. */
 #include "files/walk.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "files/descent.h"
 #include "files/exclude.h"
 #include "files/temporary.h"
 #include "sys/beneath.h"
@@ -164,12 +164,11 @@ static int read_names(struct wbi_walk *walk, struct folder *folder, DIR *stream)
 {
 	struct dirent *found;
 
-	while (errno = 0, (found = readdir(stream))) {
+	while ((found = wbi_listing_next(stream))) {
 		unsigned char type = found->d_type;
 
 		/* What a transfer has not completed is nobody's yet. */
-		if (!strcmp(found->d_name, ".") || !strcmp(found->d_name, "..") ||
-		    wbi_temporary_is(found->d_name))
+		if (wbi_temporary_is(found->d_name))
 			continue;
 		if (type == DT_UNKNOWN)
 			type = type_of(dirfd(stream), found->d_name);
@@ -193,19 +192,14 @@ static int compare(const void *left, const void *right, void *names)
 static int enter(struct wbi_walk *walk, int fd)
 {
 	struct folder *folder;
-	int copy, error;
+	int error;
 	DIR *stream;
 
 	if (walk->depth == WBI_WALK_DEPTH_MAX)
 		return ENAMETOOLONG;
-	copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	stream = copy < 0 ? NULL : fdopendir(copy);
-	if (!stream) {
-		error = errno;
-		if (copy >= 0)
-			close(copy);
-		return error;
-	}
+	stream = wbi_listing_open(fd);
+	if (!stream)
+		return errno;
 	folder = &walk->folders[walk->depth];
 	*folder = (struct folder){.path_bytes = strlen(walk->path)};
 	error = read_names(walk, folder, stream);

@@ -17,6 +17,8 @@ void wbi_fd_close(int *fd)
 	*fd = -1;
 }
 
+static bool was_closed[STDERR_FILENO + 1];
+
 /* The lowest free number is taken, and those below `fd` are open: so open() gives `fd` itself. */
 enum wb_err wbi_fd_open_stdio(struct wb_fault *fault)
 {
@@ -25,8 +27,14 @@ enum wb_err wbi_fd_open_stdio(struct wb_fault *fault)
 			continue;
 		if (open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY) < 0)
 			return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "/dev/null: %m");
+		was_closed[fd] = true;
 	}
 	return WB_OK;
+}
+
+bool wbi_fd_was_closed(int fd)
+{
+	return was_closed[fd];
 }
 
 /* ours: the end that is not to block. */
@@ -79,6 +87,13 @@ enum wb_err wbi_fd_raise_limit(unsigned long *ret_before, struct wb_fault *fault
 		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "limit of open files: %m");
 	*ret_before = before;
 	return WB_OK;
+}
+
+bool wbi_fd_is_scarce(int fd)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)fd >= limit.rlim_cur / 2;
 }
 
 /* Not every file system knows O_TMPFILE (overlayfs before Linux 6.3, NFS, FUSE). */

@@ -6,7 +6,7 @@ import pwd
 
 import pytest
 
-from conftest import EVENT_SECONDS, sanitizer
+from conftest import EVENT_SECONDS, WAYBILL, sanitizer
 from secure import enable_tls
 from trees import HOLE_BYTES, KIB, Transfer, content, describe, left_over, make_tree, summary, write
 
@@ -155,6 +155,34 @@ def test_standard_output_closed(uri, environment, tmp_path):
     assert code != 0 and err
 
 
+@pytest.mark.parametrize("mask, mode", [(0o077, 0o600), (0o022, 0o644), (0o777, 0o600)])
+def test_a_stream_is_as_private_as_a_file(uri, waybill, tmp_path, mask, mode):
+    done = waybill("put", "-", f"{uri}:{tmp_path}/there", input=b"x", umask=mask)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "there").stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.parametrize("size", [2, 1_000_000])
+def test_standard_streams_that_cannot_be(uri, environment, tmp_path, size):
+    """Nothing is taken for what was meant to be read, and nothing that was lost counts as written."""
+    write(tmp_path / "file", content(size))
+
+    def run(redirection, *arguments):
+        with Transfer(environment, "-c", f'exec "$0" "$@" {redirection}', WAYBILL, *arguments, program="/bin/sh") as one:
+            code, _, err = one.finish()
+        return code, err
+
+    code, err = run(">&-", "get", f"{uri}:{tmp_path}/file", "-")
+    assert code == 255 and err == "waybill get: stdout: is closed\n", (code, err)
+    code, err = run("<&-", "put", "-", f"{uri}:{tmp_path}/there")
+    assert code == 255 and err == "waybill put: stdin: is closed\n", (code, err)
+    assert not (tmp_path / "there").exists()
+    code, err = run(">/dev/full", "get", f"{uri}:{tmp_path}/file", "-")
+    assert code == 255 and "waybill get: stdout: No space left on device\n" in err, (code, err)
+    for closed in (">&-", "<&-", "2>&-"):
+        assert run(closed, "get", f"{uri}:{tmp_path}/file", tmp_path / "here")[0] == 0, closed
+
+
 # --- scp's rules ---
 
 def test_names(uri, transfer, tmp_path):
@@ -296,6 +324,29 @@ def test_failures_are_named_and_escaped(uri, waybill, tmp_path):
     assert lines[-1]["outcome"] == "partial" and lines[-1]["failed"] == 1
     done = waybill("get", f"{uri}:{tmp_path}/good", f"{uri}:{tmp_path}/absent", tmp_path / "")
     assert done.returncode == 1 and b"absent" in done.stderr
+
+
+def test_what_is_wrong_here_comes_first(waybill, tmp_path):
+    """Sources that cannot be sent are told without asking a daemon: there is none."""
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    target = f"unix://{tmp_path}/nobody:there"
+    for sources, why in ((["missing"], ["missing: No such file or directory"]),
+                         (["folder"], ["folder: a folder; -r takes folders"]),
+                         (["pipe", "missing"], ["pipe: neither a file nor a folder",
+                                                "missing: No such file or directory"])):
+        done = waybill("put", "-q", *sources, target)
+        assert done.returncode == 1, done.stderr
+        assert done.stderr.decode().splitlines() == [f"waybill put: {one}" for one in why]
+    done = waybill("put", "--json", "missing", target)
+    assert done.returncode == 1
+    assert [json.loads(line).get("error") for line in done.stdout.splitlines()] == ["not-found", None]
+    assert summary(done.stdout)["outcome"] == "partial"
+    write(tmp_path / "file", b"x")
+    assert waybill("put", "missing", "file", target).returncode == 255
+    done = waybill("get", target, "no/such/place")
+    assert done.returncode == 255
+    assert done.stderr == b"waybill get: no/such/place: No such file or directory\n"
 
 
 def test_nobody_there(waybill, tmp_path):

@@ -1,15 +1,18 @@
 """A folder that becomes a link while a tree arrives in it: somebody on the receiver's machine renames, as fast as
-the machine goes. What arrives may fail, and says so; nothing lands, changes or vanishes where the link leads."""
+the machine goes. What arrives may fail, and says so; nothing lands, changes or vanishes where the link leads. And
+trees that meet another of their kind on the way."""
 
 import hashlib
 import os
+import shutil
 import subprocess
+from contextlib import ExitStack
 
 import pytest
 
 from conftest import EVENT_SECONDS, PYTHON, eventually, sanitizer
 from file_peers import FileClient
-from trees import content, write
+from trees import Transfer, content, describe, left_over, write
 
 FOLDERS, FILES = 6, 12
 
@@ -126,6 +129,33 @@ def test_a_new_folder_that_becomes_a_link(daemon, waybill, tmp_path, outside, wa
         with Swapper(links):
             done = waybill(way, "-r", *places, timeout=EVENT_SECONDS * 3)
         assert done.returncode in (0, 1, 255), done.stderr
+
+
+@pytest.mark.parametrize("way", ["put", "get"])
+@pytest.mark.parametrize("options", [(), ("--no-fsync",)], ids=lambda options: " ".join(options) or "-")
+def test_two_at_one_time(daemon, environment, tmp_path, way, options):
+    """Two trees for one target at the same time: both arrive, and every name has one of the two versions, whole.
+    The target is new, or holds one of them already."""
+    uri = daemon("--listen", f"unix://{tmp_path}/socket").uri
+    sources, target = [tmp_path / "one/tree", tmp_path / "two/tree"], tmp_path / "target"
+    for i, source in enumerate(sources):
+        source.parent.mkdir()
+        make_tree(source, b"%d" % i)
+    versions = [describe(source, times=False) for source in sources]
+    for run in range(4 if sanitizer() else 8):
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        if run % 2:
+            shutil.copytree(sources[run // 2 % 2], target / "tree", symlinks=True)
+        places = [(source, f"{uri}:{target}") if way == "put" else (f"{uri}:{source}", target) for source in sources]
+        with ExitStack() as stack:
+            both = [stack.enter_context(Transfer(environment, way, "-r", "-q", *options, *place)) for place in places]
+            assert [one.finish() for one in both] == 2 * [(0, b"", "")]
+        found = describe(target / "tree", times=False)
+        assert found.keys() == versions[0].keys()
+        assert not left_over(target)
+        for name, what in found.items():
+            assert what in (versions[0][name], versions[1][name]), name
 
 
 def test_at_the_worst_moment(daemon, tmp_path, outside):

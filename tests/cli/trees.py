@@ -122,10 +122,10 @@ def left_over(folder):
 class Transfer:
     """A running put or get. Killed at the end of a `with`."""
 
-    def __init__(self, environment, *arguments, **options):
+    def __init__(self, environment, *arguments, program=WAYBILL, **options):
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
                    "env": environment, **options}
-        self.process = subprocess.Popen([WAYBILL, *map(str, arguments)], **options)
+        self.process = subprocess.Popen([program, *map(str, arguments)], **options)
         self.pid = self.process.pid
 
     def __enter__(self):

@@ -25,13 +25,17 @@ static struct wbi_folder *target;
 static struct wbi_temporary_names names;
 static int fd = -1;
 
-static void folder_failed(void *context, const struct wbi_folder *folder, int error)
+static void folder_failed(void *context, const struct wbi_folder *folder, const char *below,
+			  int error)
 {
+	(void)below;
 	*(struct told *)context = (struct told){told.count + 1, folder->n, error};
 }
 
-static void name_failed(void *context, uint64_t n, const char *name, uint64_t bytes, int error)
+static void name_failed(void *context, const struct wbi_folder *folder, uint64_t n,
+			const char *name, uint64_t bytes, int error)
 {
+	(void)folder;
 	assert_int_equal(bytes, strlen(name));
 	*(struct told *)context = (struct told){told.count + 1, n, error};
 }

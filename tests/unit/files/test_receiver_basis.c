@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -194,26 +195,98 @@ static void same_content_is_not_written(void **state)
 	free(content);
 }
 
+/* Another transfer of the same file has given it its name since: what the digests are of is still
+ * there for us, and the last one has the name. sent: bytes of the content that are new. */
+static void old_file_replaced(uint64_t sent, bool removed)
+{
+	uint64_t size = 2 * MIB;
+	uint8_t *content = make_content(size, 1), *other = make_content(size, 2);
+
+	put_file(path_of(f, "big"), content, size);
+	if (sent)
+		content[MIB] ^= 1;
+	begin(f);
+	add(f, offer(f, "big", size), NULL);
+	assert_int_equal(run(f), WB_OK);
+	unlink(path_of(f, "big"));
+	if (!removed)
+		put_file(path_of(f, "big"), other, size);
+	assert_int_equal(send_wanted(f, 1, content, size), sent);
+	finish(f);
+	assert_string_equal(last_error(f), "");
+	assert_file(path_of(f, "big"), content, size);
+	free(content);
+	free(other);
+}
+
+static void old_file_replaced_meanwhile(void **state)
+{
+	(void)state;
+	old_file_replaced(BLOCK, false);
+	old_file_replaced(BLOCK, true);
+	old_file_replaced(0, false);
+	old_file_replaced(0, true);
+}
+
 static void old_file_changed_meanwhile(void **state)
 {
 	uint64_t size = 2 * MIB;
 	uint8_t *content = make_content(size, 1), *other = make_content(size, 2);
 
 	(void)state;
+	for (int shorter = 0; shorter < 2; shorter++) {
+		put_file(path_of(f, "big"), content, size);
+		begin(f);
+		add(f, offer(f, "big", size), NULL);
+		assert_int_equal(run(f), WB_OK);
+		put_file(path_of(f, "big"), other, size - shorter);
+		send_wanted(f, 1, content, size);
+		add_done(f);
+		assert_int_equal(run(f), WB_OK);
+		assert_failed(f, 1, "changed");
+		assert_file(path_of(f, "big"), other, size - shorter);
+		assert_int_equal(temporaries(f), 0);
+	}
+	free(content);
+	free(other);
+}
+
+/* Another transfer of the same found the content there, and gave it a time: no reason to fail. */
+static void old_file_gets_a_time_meanwhile(void **state)
+{
+	uint64_t size = 2 * MIB;
+	uint8_t *content = make_content(size, 1);
+
+	(void)state;
 	put_file(path_of(f, "big"), content, size);
 	begin(f);
 	add(f, offer(f, "big", size), NULL);
 	assert_int_equal(run(f), WB_OK);
-	unlink(path_of(f, "big"));
-	put_file(path_of(f, "big"), other, size);
-	send_wanted(f, 1, content, size);
-	add_done(f);
-	assert_int_equal(run(f), WB_OK);
-	assert_failed(f, 1, "changed");
-	assert_file(path_of(f, "big"), other, size);
-	assert_int_equal(temporaries(f), 0);
+	assert_int_equal(
+		utimensat(AT_FDCWD, path_of(f, "big"), (struct timespec[2]){{1, 1}, {1, 1}}, 0), 0);
+	assert_int_equal(send_wanted(f, 1, content, size), 0);
+	finish(f);
+	assert_string_equal(last_error(f), "");
+	assert_time(&(struct stat){.st_mtim = status_of(f, "big").st_mtim}, 1000000000, 123456789);
 	free(content);
-	free(other);
+}
+
+/* Where descriptors are scarce nothing is compared, and everything arrives. */
+static void few_descriptors(void **state)
+{
+	uint64_t size = 2 * MIB;
+	uint8_t *content = make_content(size, 1);
+	struct rlimit before, few;
+
+	(void)state;
+	put_file(path_of(f, "big"), content, size);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = 8;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(send_again(content, size), size);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	free(content);
 }
 
 /* Its bytes change while its time does not: nothing but the digest can tell. */
@@ -297,7 +370,10 @@ int main(void)
 		WITH(two_transfers_of_one_file),
 		WITH(delta_sends_what_changed),
 		WITH(same_content_is_not_written),
+		WITH(old_file_replaced_meanwhile),
 		WITH(old_file_changed_meanwhile),
+		WITH(old_file_gets_a_time_meanwhile),
+		WITH(few_descriptors),
 		WITH(basis_that_lies),
 		WITH(holes_stay_holes),
 		WITH(hole_where_data_was),

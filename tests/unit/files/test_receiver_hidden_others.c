@@ -11,6 +11,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -19,7 +20,7 @@
 
 #include "files/temporary.h"
 
-enum { MIB = 1 << 20, NOBODY = 65534 };
+enum { MIB = 1 << 20, NOBODY = 65534, DEPTH = 100 };
 
 static struct fixture *f;
 
@@ -208,6 +209,65 @@ static void closed_folders_merge(void **state)
 {
 	(void)state;
 	as_nobody(merge_closed);
+}
+
+/* Somebody else makes the same folders, deeper than there are descriptors. */
+static void deep_folders_merge(void **state)
+{
+	char name[2 * DEPTH + 8] = "d", file[2 * DEPTH + 16];
+	struct rlimit before, few;
+
+	(void)state;
+	begin(f);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = 30;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	for (int i = 0; i < DEPTH; i++) {
+		add_dir(f, name);
+		snprintf(file, sizeof(file), "%s/one", name);
+		add_text(f, file, "1");
+		strcat(name, "/d");
+	}
+	for (size_t bytes = strlen(name) - 2; bytes < sizeof(name); bytes -= 2) {
+		name[bytes] = '\0';
+		add_dir_end(f, name);
+	}
+	assert_int_equal(run(f), WB_OK);
+	for (int i = 0; i < DEPTH; i++) {
+		make_folder(name, 0755);
+		strcat(name, "/d");
+	}
+	finish(f);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(wbi_file_receiver_failures(f->receiver)->count, 0);
+	assert_text(f, file, "1");
+	assert_int_equal(finished_files(), 2 * DEPTH);
+}
+
+/* A merge that cannot go on says where. */
+static void what_is_in_the_way_is_named(void **state)
+{
+	const struct wbi_answer *failed;
+
+	(void)state;
+	begin(f);
+	add_dir(f, "d");
+	add_dir(f, "d/sub");
+	add_text(f, "d/sub/file", "mine");
+	add_dir_end(f, "d/sub");
+	add_dir_end(f, "d");
+	assert_int_equal(run(f), WB_OK);
+	make_folder("d", 0755);
+	make_folder("d/sub", 0755);
+	make_folder("d/sub/file", 0755);
+	add_done(f);
+	assert_int_equal(run(f), WB_OK);
+	failed = answer_of(f, WBI_ANSWER_FAILED, 1);
+	assert_non_null(failed);
+	assert_string_equal(failed->text, "d/sub/file: Is a directory");
+	assert_int_equal(finished_files(), 0);
+	assert_int_equal(temporaries(f), 0);
 }
 
 static void sweep_closed(void)
@@ -436,6 +496,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH(file_systems_that_may_replace),
 		WITH(closed_folders_merge),
+		WITH(deep_folders_merge),
+		WITH(what_is_in_the_way_is_named),
 		WITH(closed_folders_are_swept),
 		WITH(folders_of_others_keep_what_is_theirs),
 		WITH(what_is_in_the_others_folder_is_looked_at),

@@ -13,13 +13,14 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "files/remove.h"
 
-enum { ROUNDS = 5000 };
+enum { ROUNDS = 5000, DEPTH = 100 };
 
 /* base/in/d: a folder that goes; base/other: a link to base/outside, which holds what stays. */
 struct place {
@@ -140,9 +141,39 @@ static void a_tree_becomes_a_link(void **state)
 	race(*state, remove_tree);
 }
 
+/* Deeper than there are descriptors. */
+static void deeper_than_descriptors(void **state)
+{
+	struct place *place = *state;
+	struct wbi_removal removal = {.removed = 0};
+	struct rlimit before, few;
+	int folder = openat(place->in, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	for (int i = 0; i < DEPTH; i++) {
+		make_file(folder, "file");
+		assert_int_equal(mkdirat(folder, "a", 0700), 0);
+		assert_int_equal(mkdirat(folder, "b", 0700), 0);
+		int next = openat(folder, "a", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		close(folder);
+		folder = next;
+	}
+	assert_true(folder >= 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = (rlim_t)folder + 6;
+	close(folder);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	wbi_remove_others(&removal, place->in, "");
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(removal.error, 0);
+	assert_int_equal(removal.removed, 3 * DEPTH);
+	assert_int_equal(fcntl(place->in, F_GETFD), FD_CLOEXEC);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(deeper_than_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_not_kept_becomes_a_link, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_tree_becomes_a_link, setup, teardown),
 	};
