@@ -12,6 +12,7 @@
 #include "app/listener.h"
 #include "app/sessions.h"
 #include "service/service.h"
+#include "sys/cgroup.h"
 #include "sys/clock.h"
 #include "sys/fd.h"
 #include "transport/tcp.h"
@@ -43,6 +44,7 @@ struct wbi_server {
 	const struct wbi_identity *identity;
 	struct wbi_authority *authority;
 	unsigned long nofile;
+	struct wbi_cgroup *cgroup; /* NULL: commands have none of their own */
 };
 
 static void stop_if_drained(struct wbi_server *server)
@@ -142,6 +144,22 @@ static enum wb_err check_spool_folder(const char *folder, struct wb_fault *fault
 	return err;
 }
 
+static enum wb_err open_cgroup(struct wbi_server *server, const char *wanted,
+			       struct wb_fault *fault)
+{
+	struct wb_fault found;
+	enum wb_err err;
+
+	if (!wanted || strcmp(wanted, "none") == 0)
+		return WB_OK;
+	if (strcmp(wanted, "auto") == 0) {
+		server->cgroup = wbi_cgroup_open_own();
+		return WB_OK;
+	}
+	err = wbi_cgroup_open(wanted, &server->cgroup, &found);
+	return err ? wb_fault_set(fault, err, NULL, 0, "--cgroup: %s", found.text) : WB_OK;
+}
+
 static enum wb_err init_env(struct wbi_server *server, const struct wbi_server_options *options,
 			    struct wb_fault *fault)
 {
@@ -159,6 +177,8 @@ static enum wb_err init_env(struct wbi_server *server, const struct wbi_server_o
 	if (!err)
 		err = check_spool_folder(options->spool_folder, fault);
 	if (!err)
+		err = open_cgroup(server, options->cgroup, fault);
+	if (!err)
 		err = wbi_plain_env_init(&env->plain, server->loop);
 	if (err)
 		return err;
@@ -166,6 +186,7 @@ static enum wb_err init_env(struct wbi_server *server, const struct wbi_server_o
 	err = wbi_job_env_init(&env->jobs, server->loop, &server->limits, options->spool_folder,
 			       server->nofile, fault);
 	env->jobs.together = &server->commands;
+	env->jobs.cgroup = server->cgroup;
 	env->jobs.spool.together = &server->spooled;
 	return err;
 }
@@ -204,6 +225,7 @@ void wbi_server_free(struct wbi_server *server)
 	wbi_sessions_free(server->sessions);
 	wbi_plain_env_done(&server->env.plain);
 	wbi_job_env_done(&server->env.jobs);
+	wbi_cgroup_close(server->cgroup);
 	wbi_peer_finder_free(server->policy.finder);
 	wbi_loop_free(server->loop);
 	free(server);
@@ -286,6 +308,7 @@ static enum wb_err start_sessions(struct wbi_server *server, struct wb_fault *fa
 		.limits = &server->limits,
 		.spool_folder = server->spool_folder,
 		.files_root = server->files_root,
+		.cgroup = server->cgroup,
 		.identity = server->identity,
 		.authority = server->authority,
 		.nofile = server->nofile,

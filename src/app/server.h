@@ -27,6 +27,9 @@ struct wbi_server_options {
 	enum wbi_audit_format log_format;
 	const char *files_root; /* put and get stay beneath it; NULL: wherever the user may;
 				   borrowed likewise */
+	/* Where commands get cgroups: a folder that was delegated to us; "auto": our own cgroup,
+	 * where it was; NULL, "none": nowhere. Borrowed for _new only. */
+	const char *cgroup;
 };
 
 /* Makes a daemon that listens nowhere yet. Raises the soft limit of open files and blocks SIGTERM

@@ -79,6 +79,7 @@ static enum wb_err init_shared(struct wbi_sessions *sessions, struct wb_fault *f
 	shared->files_root = sessions->options.files_root;
 	wbi_files_claims_init(&shared->claims);
 	shared->nofile = sessions->options.nofile;
+	shared->cgroup = sessions->options.cgroup;
 	shared->commands = sessions->options.commands;
 	shared->spooled = sessions->options.spooled;
 	shared->authority = sessions->options.authority;

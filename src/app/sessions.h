@@ -6,6 +6,7 @@
 
 #include "app/greeter.h"
 #include "job/audit.h"
+#include "sys/cgroup.h"
 #include "sys/loop.h"
 #include "waybill/err.h"
 #include "waybill/limits.h"
@@ -21,6 +22,7 @@ struct wbi_sessions_options {
 	atomic_uint *commands;     /* that run, of the whole daemon */
 	_Atomic uint64_t *spooled; /* bytes of their output in files */
 	unsigned long nofile;
+	struct wbi_cgroup *cgroup;           /* where commands get theirs; NULL: none */
 	const struct wbi_identity *identity; /* the host's, for tls; NULL: no tls */
 	struct wbi_authority *authority;     /* with it */
 	wbi_task_fn *drained; /* called in the acceptor's loop, with `task`, when all have ended */

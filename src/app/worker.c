@@ -83,6 +83,7 @@ static enum wb_err init_env(struct wbi_worker *worker, struct wbi_worker_shared 
 		return err;
 	worker->jobs_begun = true;
 	env->jobs.together = shared->commands;
+	env->jobs.cgroup = shared->cgroup;
 	env->jobs.spool.together = shared->spooled;
 	env->calls = (struct wbi_call_env){
 		.loop = env->loop,

@@ -40,6 +40,7 @@ struct wbi_worker_shared {
 	unsigned worker_count;
 	atomic_uint *commands;     /* that run, of the whole daemon */
 	_Atomic uint64_t *spooled; /* bytes of their output in files */
+	struct wbi_cgroup *cgroup; /* where commands get theirs; NULL: none */
 	const char *spool_folder;
 	const char *files_root;         /* put and get stay beneath it; NULL: no such folder */
 	struct wbi_files_claims claims; /* of puts and gets that run */

@@ -19,7 +19,7 @@ static struct {
 	bool insecure_plain;
 	uint64_t max_connections, max_commands, max_output, max_spool;
 	uint64_t max_sessions, max_jobs, hold_ms;
-	const char *spool_folder, *root;
+	const char *spool_folder, *root, *cgroup;
 	uint64_t max_transfers, max_put_bytes, max_put_files;
 } options;
 
@@ -59,6 +59,9 @@ static const struct wbi_opt table[] = {
 	 &options.spool_folder, 0, 0},
 	{0, "root", WBI_OPT_TEXT, "FOLDER", "put and get stay beneath FOLDER, and call it \"/\"",
 	 &options.root, 0, 0},
+	{0, "cgroup", WBI_OPT_TEXT, "FOLDER",
+	 "where commands get a cgroup each: a folder; auto (our own, where delegated); none",
+	 &options.cgroup, 0, 0},
 	{0, "max-transfers", WBI_OPT_INTEGER, "N", "puts and gets at one time",
 	 &options.max_transfers, 1, 10000},
 	{0, "max-put-bytes", WBI_OPT_BYTES, "BYTES", "that one put may bring",
@@ -238,6 +241,7 @@ static void set_defaults(void)
 	options.max_transfers = wb_limits_default.transfers;
 	options.max_put_bytes = wb_limits_default.put_bytes;
 	options.max_put_files = wb_limits_default.put_files;
+	options.cgroup = "auto";
 	options.spool_folder = folder && folder[0] != '\0' ? folder : "/tmp";
 }
 
@@ -280,6 +284,7 @@ static int run_serve(const struct wbi_command *command, int argc, char **argv)
 	server_options.allowed_uid_count = options.allow_uid.count;
 	server_options.spool_folder = options.spool_folder;
 	server_options.files_root = options.root;
+	server_options.cgroup = options.cgroup;
 	struct wbi_serve_keys keys = {
 		.host_key = options.host_key,
 		.authorized_keys = options.authorized_keys.values,

@@ -1,12 +1,12 @@
 /* The job: watches (stdout, stderr, stdin, the process), one timer, one state.
  *
  *   RUNNING ──process ended──▶ DRAINING ──both pipes at their end, or silence──▶ REPORTED
- *      │  └─kill──▶ KILLING ──all of its session ended──▲
+ *      │  └─kill──▶ KILLING ──all of its kin have ended──▲
  *      └─────too much output, or no place for it──▶ ABORTING ──process ended────▶ REPORTED
  *
  * and, once the owner has given it up:
  *
- *   RUNNING, KILLING, ABORTING ──▶ DYING ──session ended, pipes at their end or closed──▶ freed
+ *   RUNNING, KILLING, ABORTING ──▶ DYING ──kin ended, pipes at their end or closed──▶ freed
  *   DRAINING, REPORTED ──▶ LINGERING ──pipes at their end──▶ freed
  *
  * The process is reaped only when nothing needs killing any more: until then its number, which is
@@ -18,7 +18,6 @@
 
 #include "job/job_state.h"
 #include "sys/fd.h"
-#include "sys/kin.h"
 
 enum {
 	GRACE_MS = 1000, /* from TERM to KILL */
@@ -210,31 +209,43 @@ static enum wb_err drain_both(struct wbi_job *job, bool to_end, bool *ret_came)
 
 /* ---- killing ---- */
 
+/* What a reader has not made room for goes to files, as if there were none. */
+static void do_without_reader(struct wbi_job *job)
+{
+	for (int i = 0; i < 2; i++) {
+		if (!job->outlets[i].has_log)
+			continue;
+		wbi_log_spill(&job->outlets[i].log, true);
+		wbi_outlet_resume(&job->outlets[i], false);
+	}
+}
+
 /* HUP and TERM ask; CONT lets the stopped hear it. */
 static void ask_to_end(struct wbi_job *job)
 {
 	static const int signals[] = {SIGHUP, SIGTERM, SIGCONT};
+	const struct wbi_kin kin = wbi_job_kin(job);
 
 	let_go(job);
-	wbi_kin_signal(job->process.pid, signals, 3, NULL);
+	wbi_kin_signal(&kin, signals, 3, NULL);
 	job->kills = 0;
 	if (wbi_loop_timer(job->env->loop, &job->timer, GRACE_MS) != WB_OK) {
 		job->kills = KILLS_MAX;
-		wbi_kin_kill(job->process.pid, NULL);
+		wbi_kin_kill(&kin, NULL);
 	}
 }
 
-/* Whether all of the session has ended, the leader first. If not, this will be asked again when one
+/* Whether all of its kin have ended, the leader first. If not, this will be asked again when one
  * of those that remain has: no need to look at any other before. */
 static bool is_kin_gone(struct wbi_job *job)
 {
-	pid_t leader = job->process.pid;
+	const struct wbi_kin kin = wbi_job_kin(job);
 	int other;
 
 	if (!has_ended(job) || job->kin_watch.fd >= 0)
 		return false;
-	unsigned left = job->kills > 0 ? wbi_kin_kill(leader, &other)
-				       : wbi_kin_signal(leader, NULL, 0, &other);
+	unsigned left =
+		job->kills > 0 ? wbi_kin_kill(&kin, &other) : wbi_kin_signal(&kin, NULL, 0, &other);
 	if (left == 0 || other < 0)
 		return true;
 	job->kin_watch.fd = other;
@@ -247,10 +258,12 @@ static bool is_kin_gone(struct wbi_job *job)
 
 static void grace_passed(struct wbi_job *job)
 {
+	const struct wbi_kin kin = wbi_job_kin(job);
+
 	job->kills++;
 	unwatch_kin(job);
 	if (!has_ended(job))
-		wbi_kin_kill(job->process.pid, NULL);
+		wbi_kin_kill(&kin, NULL);
 	if (job->kills < KILLS_MAX &&
 	    wbi_loop_timer(job->env->loop, &job->timer, GRACE_MS) != WB_OK)
 		job->kills = KILLS_MAX;
@@ -297,9 +310,11 @@ static void report(struct wbi_job *job)
  * to be fed for ever. */
 static void abort_job(struct wbi_job *job, enum wb_err err)
 {
+	const struct wbi_kin kin = wbi_job_kin(job);
+
 	wbi_loop_cancel(job->env->loop, &job->timer);
 	job->outcome = err == WB_ERR_LIMIT ? WBI_JOB_OVERFLOW : WBI_JOB_FAILED;
-	wbi_kin_kill(job->process.pid, NULL);
+	wbi_kin_kill(&kin, NULL);
 	close_outlets(job);
 	set_state(job, WBI_JOB_STATE_ABORTING);
 }
@@ -413,17 +428,6 @@ static void on_kin_ended(struct wbi_watch *watch, unsigned events)
 
 	unwatch_kin(job);
 	advance(job, false);
-}
-
-/* What a reader has not made room for goes to files, as if there were none. */
-static void do_without_reader(struct wbi_job *job)
-{
-	for (int i = 0; i < 2; i++) {
-		if (!job->outlets[i].has_log)
-			continue;
-		wbi_log_spill(&job->outlets[i].log, true);
-		wbi_outlet_resume(&job->outlets[i], false);
-	}
 }
 
 /* Silence, unless something came while this loop was busy elsewhere, or could not come. */

@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "job/log.h"
 #include "job/spool.h"
+#include "sys/cgroup.h"
 #include "sys/loop.h"
 #include "sys/spawn.h"
 #include "waybill/limits.h"
@@ -36,6 +37,9 @@ struct wbi_job_env {
 	/* Commands of all environments under one limit; NULL: this is the only one. Set after
 	 * _init. */
 	atomic_uint *together;
+	/* Where each command gets a leaf; NULL: none does. Set after _init; borrowed until _done.
+	 */
+	struct wbi_cgroup *cgroup;
 	unsigned lingering_count; /* at most limits->commands: past that the oldest pipes are closed
 				   */
 	int null_fd;              /* /dev/null, for reading and writing */
@@ -153,10 +157,11 @@ void wbi_job_signal(struct wbi_job *job, int signal);
 
 void wbi_job_resize(struct wbi_job *job, uint16_t rows, uint16_t cols);
 
-/* Ends it: all of its POSIX session is sent HUP, TERM and CONT, and what is left after a second
- * KILL; what has left the session survives. It is then reported with all that it wrote, for which
- * no reader has to make room. A command that has ended and whose output is still being waited for
- * is so reported at once. Returns whether it was still running: so, whether this ended it. */
+/* Ends it: all of its POSIX session, and of its leaf, is sent HUP, TERM and CONT, and what is left
+ * after a second KILL; what has left the session survives where there is no leaf. It is then
+ * reported with all that it wrote, for which no reader has to make room. A command that has ended
+ * and whose output is still being waited for is so reported at once. Returns whether it was still
+ * running: so, whether this ended it. */
 bool wbi_job_kill(struct wbi_job *job);
 
 /* Gives the job up; nothing is told any more. If the command still runs, it is killed as above; it

@@ -9,8 +9,9 @@
 #include "job/job_state.h"
 #include "sys/clock.h"
 #include "sys/fd.h"
-#include "sys/kin.h"
 #include "sys/pty.h"
+
+enum { LEAVES_TRIED = 3 }; /* before a command runs without */
 
 /* ---- the streams ---- */
 
@@ -61,19 +62,45 @@ static void close_stdin(const struct wbi_job_env *env, int stdio[3])
 
 /* ---- the process ---- */
 
-static enum wb_err start_process(struct wbi_job *job, const struct wbi_spawn *spawn,
+/* In a leaf of its own, where there is one to be had and the kernel takes it. */
+static enum wb_err spawn_process(struct wbi_job *job, struct wbi_spawn *spawn,
+				 struct wb_fault *fault)
+{
+	enum wb_err err = WB_ERR_REFUSED;
+
+	for (int tries = 0; tries < LEAVES_TRIED && err == WB_ERR_REFUSED; tries++) {
+		job->leaf = wbi_cgroup_take(job->env->cgroup);
+		spawn->cgroup = job->leaf ? wbi_leaf_fd(job->leaf) : 0;
+		err = wbi_spawn(spawn, &job->process, fault);
+		if (err != WB_ERR_REFUSED)
+			return err;
+		wbi_cgroup_discard(job->leaf);
+		job->leaf = NULL;
+	}
+	spawn->cgroup = 0;
+	return wbi_spawn(spawn, &job->process, fault);
+}
+
+struct wbi_kin wbi_job_kin(const struct wbi_job *job)
+{
+	return (struct wbi_kin){.leader = job->process.pid, .leaf = job->leaf};
+}
+
+static enum wb_err start_process(struct wbi_job *job, struct wbi_spawn *spawn,
 				 struct wb_fault *fault)
 {
 	struct wbi_job_env *env = job->env;
-	enum wb_err err = wbi_spawn(spawn, &job->process, fault);
+	enum wb_err err = spawn_process(job, spawn, fault);
 
 	if (err)
 		return err;
 	/* While the command starts: it need not wait for this. */
 	err = wbi_job_watch(job, fault);
 	if (err) {
+		const struct wbi_kin kin = wbi_job_kin(job);
+
 		wbi_job_unwatch_process(job);
-		wbi_kin_kill(job->process.pid, NULL);
+		wbi_kin_kill(&kin, NULL);
 		wbi_process_bury(&job->process, WBI_JOB_BURY_MS);
 	} else {
 		env->running++;
@@ -102,6 +129,8 @@ void wbi_job_leave_place(struct wbi_job *job)
 	if (job->placed)
 		leave_place(job->env);
 	job->placed = false;
+	wbi_cgroup_give(job->leaf);
+	job->leaf = NULL;
 }
 
 /* streams: as in the spec; of those, logs are kept if it is live. */
@@ -236,8 +265,10 @@ static void end_all(struct wbi_list *jobs)
 
 	for (struct wbi_list *at = jobs->next; at != jobs; at = at->next) {
 		struct wbi_job *job = WBI_CONTAINER(at, struct wbi_job, node);
+		const struct wbi_kin kin = wbi_job_kin(job);
+
 		if (job->process.pid != 0)
-			wbi_kin_kill(job->process.pid, NULL);
+			wbi_kin_kill(&kin, NULL);
 	}
 	while (!wbi_list_empty(jobs)) {
 		struct wbi_job *job = WBI_CONTAINER(jobs->next, struct wbi_job, node);

@@ -5,6 +5,8 @@
 #include "job/inlet.h"
 #include "job/job.h"
 #include "job/outlet.h"
+#include "sys/cgroup.h"
+#include "sys/kin.h"
 
 enum { WBI_JOB_BURY_MS = 2000 }; /* for what will not die */
 
@@ -26,8 +28,9 @@ struct wbi_job {
 	struct wbi_outlet outlets[2]; /* stdout, stderr */
 	struct wbi_inlet inlet;       /* stdin */
 	struct wbi_process process;
+	struct wbi_leaf *leaf;        /* NULL: the command has no cgroup of its own */
 	struct wbi_watch ended_watch; /* process.pidfd; told once */
-	struct wbi_watch kin_watch;   /* KILLING, DYING: one of its session that is still there */
+	struct wbi_watch kin_watch;   /* KILLING, DYING: one of its kin that is still there */
 	struct wbi_timer hold;        /* as long as it is set, our copies hold the pipes open */
 	struct wbi_timer timer;       /* RUNNING: ends that wait; DRAINING: silence; KILLING,
 				       DYING: grace */
@@ -56,7 +59,11 @@ void wbi_job_unwatch_process(struct wbi_job *job);
 /* The process has just been started: watches it and its pipes. */
 WB_WARN_UNUSED enum wb_err wbi_job_watch(struct wbi_job *job, struct wb_fault *fault);
 
-/* It does not count among those that run any more. Repeatable. */
+/* Everybody that it has started and that is still to be found; while the process is unreaped. */
+struct wbi_kin wbi_job_kin(const struct wbi_job *job);
+
+/* It does not count among those that run any more, and nobody of its kin is to be killed: gives its
+ * leaf back. Repeatable. */
 void wbi_job_leave_place(struct wbi_job *job);
 
 #endif

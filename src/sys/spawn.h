@@ -18,6 +18,7 @@ struct wbi_spawn {
 	const char *terminal; /* a pseudo-terminal's path: becomes 0, 1, 2 and the controlling
 				 terminal, stdio is not used; NULL: none */
 	unsigned long nofile; /* soft limit of open files in the command; 0: as it is */
+	int cgroup;           /* the folder of a cgroup (v2) that it starts in; 0: ours */
 };
 
 /* A child that has not been reaped; pid is 0 once it has been, and pidfd -1 once it is closed. */
@@ -29,8 +30,9 @@ struct wbi_process {
 /* Starts a process in a session and a group of its own (setsid), all signals at their defaults and
  * unblocked, no descriptor but 0, 1, 2.
  * Returns WB_OK, or WB_ERR_SYSTEM with the errno of what failed (ENOENT, EACCES, EAGAIN, …; no
- * process is left). Blocks until the child has exec'd. The caller reaps; SIGCHLD must not be
- * ignored, for then the kernel reaps first and the outcome is lost. Linux 5.4. */
+ * process is left), or WB_ERR_REFUSED: its cgroup takes no process of ours, and nothing was tried.
+ * Blocks until the child has exec'd. The caller reaps; SIGCHLD must not be ignored, for then the
+ * kernel reaps first and the outcome is lost. Linux 5.4; with a cgroup 5.7. */
 WB_WARN_UNUSED enum wb_err wbi_spawn(const struct wbi_spawn *spawn, struct wbi_process *ret_process,
 				     struct wb_fault *fault);
 

@@ -150,7 +150,7 @@ class Daemon:
         return self.uri.split("://", 1)[1].rsplit(":", 1)[0].strip("[]"), self.port
 
     def descriptors(self):
-        """What its open descriptors are: number → link."""
+        """What its open descriptors are: number → link. Without those of cgroups that wait for the next command."""
         folder = f"/proc/{self.pid}/fd"
         links = {}
         for name in os.listdir(folder):
@@ -158,7 +158,7 @@ class Daemon:
                 links[int(name)] = os.readlink(f"{folder}/{name}")
             except FileNotFoundError:
                 continue
-        return links
+        return {number: link for number, link in links.items() if f"/waybill-{self.pid}-" not in link}
 
     def children(self):
         """The pids of its children, zombies included."""

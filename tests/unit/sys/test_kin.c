@@ -61,9 +61,17 @@ static void wait_for_the_last(struct family *family)
 	close(family->output);
 }
 
+/* The session alone; test_cgroup.c has those with a leaf. */
+static struct wbi_kin kin_of(const struct family *family)
+{
+	return (struct wbi_kin){.leader = family->leader.pid};
+}
+
 static unsigned count(const struct family *family)
 {
-	return wbi_kin_signal(family->leader.pid, NULL, 0, NULL);
+	struct wbi_kin kin = kin_of(family);
+
+	return wbi_kin_signal(&kin, NULL, 0, NULL);
 }
 
 static void reap_all(struct family *family)
@@ -84,9 +92,10 @@ static void one_alone(void **state)
 	(void)state;
 
 	begin(&family, "echo on; exec tail -f /dev/null", 1);
-	assert_int_equal(wbi_kin_signal(family.leader.pid, NULL, 0, &other), 1);
+	struct wbi_kin kin = kin_of(&family);
+	assert_int_equal(wbi_kin_signal(&kin, NULL, 0, &other), 1);
 	assert_int_equal(other, -1);
-	assert_int_equal(wbi_kin_signal(family.leader.pid, signals, 1, NULL), 1);
+	assert_int_equal(wbi_kin_signal(&kin, signals, 1, NULL), 1);
 	wait_for_the_last(&family);
 	struct pollfd ended = {.fd = family.leader.pidfd, .events = POLLIN};
 	assert_int_equal(poll(&ended, 1, DEADLINE_MS), 1);
@@ -104,8 +113,9 @@ static void whatever_their_groups(void **state)
 	      "set -m; (echo a; exec tail -f /dev/null) & (echo b; exec tail -f /dev/null) & "
 	      "echo on; wait",
 	      3);
+	struct wbi_kin kin = kin_of(&family);
 	assert_int_equal(count(&family), 3);
-	assert_true(wbi_kin_kill(family.leader.pid, NULL) <= 3);
+	assert_true(wbi_kin_kill(&kin, NULL) <= 3);
 	wait_for_the_last(&family);
 	reap_all(&family);
 }
@@ -116,9 +126,10 @@ static void not_those_who_left(void **state)
 	(void)state;
 
 	begin(&family, "setsid sh -c 'echo $$; exec tail -f /dev/null' & wait", 1);
+	struct wbi_kin kin = kin_of(&family);
 	pid_t gone = (pid_t)atoi(family.text);
 	assert_int_equal(count(&family), 1);
-	wbi_kin_kill(family.leader.pid, NULL);
+	wbi_kin_kill(&kin, NULL);
 	wbi_process_bury(&family.leader, DEADLINE_MS);
 	assert_int_equal(waitpid(gone, NULL, WNOHANG), 0); /* ours now, and alive */
 	assert_int_equal(kill(gone, SIGKILL), 0);
@@ -134,14 +145,15 @@ static void one_who_is_left(void **state)
 	(void)state;
 
 	begin(&family, "tail -f /dev/null & echo on", 1);
+	struct wbi_kin kin = kin_of(&family);
 	struct pollfd ended = {.fd = family.leader.pidfd, .events = POLLIN};
 	assert_int_equal(poll(&ended, 1, DEADLINE_MS), 1);
-	assert_int_equal(wbi_kin_signal(family.leader.pid, NULL, 0, &other), 1);
+	assert_int_equal(wbi_kin_signal(&kin, NULL, 0, &other), 1);
 	assert_true(other >= 0);
 	assert_true(fcntl(other, F_GETFD) & FD_CLOEXEC);
 	struct pollfd left = {.fd = other, .events = POLLIN};
 	assert_int_equal(poll(&left, 1, 0), 0);
-	assert_true(wbi_kin_kill(family.leader.pid, NULL) <= 1);
+	assert_true(wbi_kin_kill(&kin, NULL) <= 1);
 	assert_int_equal(poll(&left, 1, DEADLINE_MS), 1);
 	close(other);
 	assert_int_equal(count(&family), 0);
@@ -157,13 +169,14 @@ static void out_of_descriptors(void **state)
 	(void)state;
 
 	begin(&family, "tail -f /dev/null & echo on; wait", 1);
+	struct wbi_kin kin = kin_of(&family);
 	int next = dup(0);
 	assert_true(next > 0);
 	close(next);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
 	tight = (struct rlimit){(rlim_t)next + 1, before.rlim_max};
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
-	unsigned running = wbi_kin_kill(family.leader.pid, NULL);
+	unsigned running = wbi_kin_kill(&kin, NULL);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 	assert_int_equal(running, 2);
 	wait_for_the_last(&family);
@@ -180,8 +193,9 @@ static void one_that_forks_on_and_on(void **state)
 	      "trap '' TERM HUP; echo on; "
 	      "while :; do (: & : &) done",
 	      1);
+	struct wbi_kin kin = kin_of(&family);
 	for (int i = 0; i < 1000; i++) {
-		if (wbi_kin_kill(family.leader.pid, NULL) == 0)
+		if (wbi_kin_kill(&kin, NULL) == 0)
 			break;
 	}
 	wait_for_the_last(&family);
