@@ -246,8 +246,10 @@ static bool is_kin_gone(struct wbi_job *job)
 		return false;
 	unsigned left =
 		job->kills > 0 ? wbi_kin_kill(&kin, &other) : wbi_kin_signal(&kin, NULL, 0, &other);
-	if (left == 0 || other < 0)
+	if (left == 0)
 		return true;
+	if (other < 0) /* no descriptor to be told by: the next grace is waited for */
+		return job->kills >= KILLS_MAX;
 	job->kin_watch.fd = other;
 	if (job->kills < KILLS_MAX &&
 	    wbi_loop_watch(job->env->loop, &job->kin_watch, NULL) == WB_OK)
@@ -509,6 +511,7 @@ bool wbi_job_kill(struct wbi_job *job)
 	switch (job->state) {
 	case WBI_JOB_STATE_RUNNING:
 		set_state(job, WBI_JOB_STATE_KILLING);
+		do_without_reader(job); /* what it writes now must not keep it from ending */
 		ask_to_end(job);
 		return true;
 	case WBI_JOB_STATE_DRAINING:

@@ -61,6 +61,11 @@ void wbi_job_close_output(struct wbi_job *job, int stream)
 	if (job->terminal)
 		wbi_inlet_close(&job->inlet);
 	wbi_log_end(&outlet->log, false);
+	/* It may have been the last that the end waited for, which is not told from in here.
+	 * Without memory for a timer the old one does. */
+	if (job->state == WBI_JOB_STATE_DRAINING &&
+	    wbi_loop_timer(job->env->loop, &job->timer, 0) != WB_OK)
+		return;
 }
 
 size_t wbi_job_input(struct wbi_job *job, const void *data, size_t bytes)

@@ -91,7 +91,7 @@ static enum wbi_key_claim add(struct wbi_keys *keys, const struct wbi_key *key, 
 }
 
 enum wbi_key_claim wbi_keys_claim(struct wbi_keys *keys, const struct wbi_key *key, uint64_t now_ms,
-				  uint64_t *ret_job, char ret_outcome[WBI_KEY_OUTCOME_MAX])
+				  uint64_t *ret_job)
 {
 	enum wbi_key_claim claim;
 	const struct entry *entry;
@@ -108,7 +108,6 @@ enum wbi_key_claim wbi_keys_claim(struct wbi_keys *keys, const struct wbi_key *k
 	} else {
 		claim = WBI_KEY_STARTED;
 		*ret_job = entry->job;
-		memcpy(ret_outcome, entry->outcome, WBI_KEY_OUTCOME_MAX);
 	}
 	pthread_mutex_unlock(&keys->mutex);
 	return claim;
@@ -136,15 +135,36 @@ void wbi_keys_drop(struct wbi_keys *keys, const struct wbi_key *key)
 	pthread_mutex_unlock(&keys->mutex);
 }
 
-void wbi_keys_ended(struct wbi_keys *keys, uint64_t job, const char *outcome)
+static struct entry *find_job(const struct wbi_keys *keys, uint64_t job)
 {
-	pthread_mutex_lock(&keys->mutex);
 	for (struct wbi_list *node = keys->entries.next; node != &keys->entries;
 	     node = node->next) {
 		struct entry *entry = WBI_CONTAINER(node, struct entry, node);
 
 		if (entry->job == job)
-			snprintf(entry->outcome, sizeof(entry->outcome), "%s", outcome);
+			return entry;
 	}
+	return NULL;
+}
+
+void wbi_keys_ended(struct wbi_keys *keys, uint64_t job, const char *outcome)
+{
+	struct entry *entry;
+
+	pthread_mutex_lock(&keys->mutex);
+	entry = find_job(keys, job);
+	if (entry)
+		snprintf(entry->outcome, sizeof(entry->outcome), "%s", outcome);
+	pthread_mutex_unlock(&keys->mutex);
+}
+
+void wbi_keys_outcome(struct wbi_keys *keys, uint64_t job, char ret_outcome[WBI_KEY_OUTCOME_MAX])
+{
+	const struct entry *entry;
+
+	pthread_mutex_lock(&keys->mutex);
+	entry = find_job(keys, job);
+	snprintf(ret_outcome, WBI_KEY_OUTCOME_MAX, "%s",
+		 entry && entry->outcome[0] ? entry->outcome : "not known");
 	pthread_mutex_unlock(&keys->mutex);
 }

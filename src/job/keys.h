@@ -31,8 +31,7 @@ struct wbi_key {
 enum wbi_key_claim {
 	WBI_KEY_NEW,      /* it is the caller's now: start the job, then _started or _drop */
 	WBI_KEY_STARTING, /* somebody else is just doing that */
-	WBI_KEY_STARTED,  /* ret_job is the job, which may be gone by now; ret_outcome how it ended,
-			     "" not yet */
+	WBI_KEY_STARTED,  /* ret_job is the job, which may be gone by now */
 	WBI_KEY_OTHER,    /* it stands for another request */
 	WBI_KEY_FULL,     /* there is no room for a new key */
 };
@@ -40,9 +39,9 @@ enum wbi_key_claim {
 WB_WARN_UNUSED enum wb_err wbi_keys_new(struct wbi_keys **ret_keys);
 void wbi_keys_free(struct wbi_keys *keys);
 
-/* Looks a key up, and takes it where nobody has it. ret_job, ret_outcome: set for STARTED. */
+/* Looks a key up, and takes it where nobody has it. ret_job: set for STARTED. */
 enum wbi_key_claim wbi_keys_claim(struct wbi_keys *keys, const struct wbi_key *key, uint64_t now_ms,
-				  uint64_t *ret_job, char ret_outcome[WBI_KEY_OUTCOME_MAX]);
+				  uint64_t *ret_job);
 
 /* The job that a claimed key stands for runs. */
 void wbi_keys_started(struct wbi_keys *keys, const struct wbi_key *key, uint64_t job);
@@ -50,7 +49,11 @@ void wbi_keys_started(struct wbi_keys *keys, const struct wbi_key *key, uint64_t
 /* Nothing was started: the key is free again. */
 void wbi_keys_drop(struct wbi_keys *keys, const struct wbi_key *key);
 
-/* The job ended; outcome is a short sentence. Nothing happens if it has no key. */
+/* The job ended; outcome is a few words, cut to WBI_KEY_OUTCOME_MAX - 1 bytes. Nothing happens if
+ * it has no key. */
 void wbi_keys_ended(struct wbi_keys *keys, uint64_t job, const char *outcome);
+
+/* How that job ended, as _ended was told; "not known" where it was not, or the key has expired. */
+void wbi_keys_outcome(struct wbi_keys *keys, uint64_t job, char ret_outcome[WBI_KEY_OUTCOME_MAX]);
 
 #endif

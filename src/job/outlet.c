@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "sys/fd.h"
@@ -159,22 +160,33 @@ static enum wb_err take(struct wbi_outlet *outlet, enum wbi_outlet_use use, size
 	return wbi_spool_fill(&outlet->spool, outlet->watch.fd, most, ret_taken, fault);
 }
 
+/* What stands in the pipe. */
+static size_t standing(const struct wbi_outlet *outlet)
+{
+	int bytes = 0;
+
+	return ioctl(outlet->watch.fd, FIONREAD, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
+}
+
 enum wb_err wbi_outlet_drain(struct wbi_outlet *outlet, enum wbi_outlet_use use, uint64_t room,
 			     bool to_end, bool *ret_came, struct wb_fault *fault)
 {
-	size_t total = 0, taken = 0;
+	size_t total = 0, taken = 0, turn = TURN_BYTES;
 	enum wb_err err;
 
 	do {
-		size_t turn = TURN_BYTES - total;
-		size_t most = room - total < turn ? (size_t)(room - total) : turn;
+		size_t left = turn - total;
+		size_t most = room - total < left ? (size_t)(room - total) : left;
 		err = take(outlet, use, most, &taken, fault);
 		if (err)
 			break;
 		if (taken == 0)
 			wbi_outlet_close(outlet);
 		total += taken;
-	} while (to_end && taken > 0 && total < TURN_BYTES);
+		/* A large pipe: once more all that it holds, and its end. */
+		if (to_end && taken > 0 && total == TURN_BYTES)
+			turn += standing(outlet) + 1;
+	} while (to_end && taken > 0 && total < turn);
 	if (total > 0)
 		*ret_came = true;
 	return err == WB_ERR_TIMEOUT ? WB_OK : err;

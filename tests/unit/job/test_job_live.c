@@ -1,5 +1,8 @@
 /* Live jobs: the ends of their streams, and what becomes of output that has no place yet when a job
  * is ended that had ended by itself. */
+#include <fcntl.h>
+
+#include "job/job_state.h"
 #include "job_fixture.h"
 
 enum { WRITTEN = 40000 }; /* more than a log's own memory, less than a pipe */
@@ -45,7 +48,7 @@ static bool is_draining(struct fixture *fixture, void *what)
 
 static void start_and_drain(struct fixture *fixture, const char *line, struct told *told)
 {
-	fixture->limits.held_open_ms = DEADLINE_MS;
+	fixture->limits.held_open_ms = 10 * DEADLINE_MS;
 	start_live(fixture, line, told);
 	run_until(fixture, is_draining, told);
 }
@@ -128,6 +131,79 @@ static void killed_while_it_spills(void **state)
 	assert_all_there(fixture, &told);
 }
 
+static pid_t told_pid(struct told *told)
+{
+	struct wbi_source *source = &wbi_job_log(told->job, 1)->source;
+	struct wbi_slice slice = source->ops->peek(source, 0, (size_t)source->end);
+	char text[16] = "";
+	memcpy(text, slice.data, slice.bytes < sizeof(text) - 1 ? slice.bytes : sizeof(text) - 1);
+	pid_t pid = (pid_t)strtol(text, NULL, 10);
+
+	assert_true(pid > 0);
+	return pid;
+}
+
+/* More than one turn takes. */
+static void killed_with_a_large_pipe(void **state)
+{
+	struct fixture *fixture = *state;
+	struct told told;
+
+	fixture->limits.held_open_ms = 10 * DEADLINE_MS;
+	start_live(fixture, "head -c 1064960 /dev/zero", &told);
+	if (fcntl(told.job->outlets[0].watch.fd, F_SETPIPE_SZ, 1 << 20) < 0) {
+		print_message("no pipe of 1 MiB is to be had\n");
+		wbi_job_free(told.job);
+		skip();
+	}
+	told.job->outlets[0].enlarged = true;
+	run_until(fixture, is_draining, &told);
+	assert_false(wbi_job_kill(told.job));
+	run_until(fixture, is_told, &told);
+	assert_int_equal(wbi_job_outcome(told.job), WBI_JOB_ENDED);
+	assert_false(wbi_job_held_open(told.job));
+	assert_int_equal(wbi_job_log(told.job, 1)->source.end, 1064960);
+	wbi_job_free(told.job);
+}
+
+/* What it says on TERM has a place, though nobody reads. */
+static void last_words(void **state)
+{
+	struct fixture *fixture = *state;
+	struct told told;
+
+	start_live(fixture,
+		   "trap '' HUP; trap 'head -c 200000 /dev/zero; exit 7' TERM;"
+		   "head -c 16384 /dev/zero;"
+		   "tail -f /dev/null & wait",
+		   &told);
+	run_until(fixture, is_full, &told);
+	assert_true(wbi_job_kill(told.job));
+	run_until(fixture, is_told, &told);
+	assert_int_equal(wbi_job_outcome(told.job), WBI_JOB_ENDED);
+	assert_false(wbi_job_end(told.job)->signaled);
+	assert_int_equal(wbi_job_end(told.job)->code, 7);
+	assert_int_equal(wbi_job_log(told.job, 1)->source.end, 216384);
+	wbi_job_free(told.job);
+}
+
+/* Nothing is left to wait for. */
+static void unwanted_while_held_open(void **state)
+{
+	struct fixture *fixture = *state;
+	struct told told;
+	int status;
+
+	start_and_drain(fixture, "tail -f /dev/null & printf %d $!", &told);
+	pid_t survivor = told_pid(&told);
+	wbi_job_close_output(told.job, 1);
+	run_until(fixture, is_told, &told);
+	assert_int_equal(wbi_job_outcome(told.job), WBI_JOB_ENDED);
+	wbi_job_free(told.job);
+	kill(survivor, SIGTERM);
+	assert_int_equal(waitpid(survivor, &status, 0), survivor);
+}
+
 /* Nothing of its own is missing: only somebody else's silence is not waited for. */
 static void killed_while_held_open(void **state)
 {
@@ -141,12 +217,7 @@ static void killed_while_held_open(void **state)
 	assert_int_equal(wbi_job_outcome(told.job), WBI_JOB_ENDED);
 	assert_true(wbi_job_held_open(told.job));
 
-	struct wbi_source *source = &wbi_job_log(told.job, 1)->source;
-	struct wbi_slice slice = source->ops->peek(source, 0, (size_t)source->end);
-	char text[16] = "";
-	memcpy(text, slice.data, slice.bytes < sizeof(text) - 1 ? slice.bytes : sizeof(text) - 1);
-	pid_t survivor = (pid_t)strtol(text, NULL, 10);
-	assert_true(survivor > 0);
+	pid_t survivor = told_pid(&told);
 	wbi_job_free(told.job);
 	kill(survivor, SIGTERM);
 	assert_int_equal(waitpid(survivor, &status, 0), survivor);
@@ -184,7 +255,10 @@ int main(void)
 		TEST_LIVE(killed_while_it_runs_with_a_full_log),
 		TEST_LIVE(killed_while_it_spills_too_much),
 		TEST_LIVE(killed_while_it_spills),
+		TEST_LIVE(killed_with_a_large_pipe),
+		TEST_LIVE(last_words),
 		TEST_LIVE(killed_while_held_open),
+		TEST_LIVE(unwanted_while_held_open),
 		TEST_LIVE(a_stream_ends_before_its_command),
 	};
 

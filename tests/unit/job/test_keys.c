@@ -35,27 +35,43 @@ static int teardown(void **state)
 static enum wbi_key_claim claim_at(struct wbi_keys *keys, struct wbi_key key, uint64_t now_ms)
 {
 	uint64_t job;
-	char outcome[WBI_KEY_OUTCOME_MAX];
 
-	return wbi_keys_claim(keys, &key, now_ms, &job, outcome);
+	return wbi_keys_claim(keys, &key, now_ms, &job);
 }
 
 static void a_key_is_claimed_once(void **state)
 {
 	struct wbi_key key = key_of(1, "deploy", "aa");
 	uint64_t job = 0;
-	char outcome[WBI_KEY_OUTCOME_MAX];
 
 	assert_int_equal(claim_at(*state, key, 0), WBI_KEY_NEW);
 	assert_int_equal(claim_at(*state, key, 0), WBI_KEY_STARTING);
 	wbi_keys_started(*state, &key, 7);
-	assert_int_equal(wbi_keys_claim(*state, &key, 0, &job, outcome), WBI_KEY_STARTED);
+	assert_int_equal(wbi_keys_claim(*state, &key, 0, &job), WBI_KEY_STARTED);
 	assert_int_equal(job, 7);
-	assert_string_equal(outcome, "");
+}
+
+static void an_outcome_is_kept(void **state)
+{
+	struct wbi_key key = key_of(1, "deploy", "aa");
+	char outcome[WBI_KEY_OUTCOME_MAX], longer[2 * WBI_KEY_OUTCOME_MAX];
+
+	assert_int_equal(claim_at(*state, key, 0), WBI_KEY_NEW);
+	wbi_keys_started(*state, &key, 7);
+	wbi_keys_outcome(*state, 7, outcome);
+	assert_string_equal(outcome, "not known");
 	wbi_keys_ended(*state, 7, "exited with code 3");
 	wbi_keys_ended(*state, 8, "another");
-	assert_int_equal(wbi_keys_claim(*state, &key, 0, &job, outcome), WBI_KEY_STARTED);
+	assert_int_equal(claim_at(*state, key, 1), WBI_KEY_STARTED);
+	wbi_keys_outcome(*state, 7, outcome);
 	assert_string_equal(outcome, "exited with code 3");
+	wbi_keys_outcome(*state, 8, outcome);
+	assert_string_equal(outcome, "not known");
+	memset(longer, 'x', sizeof(longer));
+	longer[sizeof(longer) - 1] = '\0';
+	wbi_keys_ended(*state, 7, longer);
+	wbi_keys_outcome(*state, 7, outcome);
+	assert_int_equal(strlen(outcome), WBI_KEY_OUTCOME_MAX - 1);
 }
 
 static void what_did_not_start_frees_its_key(void **state)
@@ -106,9 +122,13 @@ static void a_full_table_evicts_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_key_is_claimed_once),      TEST(what_did_not_start_frees_its_key),
-		TEST(another_request_is_refused), TEST(another_principal_has_keys_of_its_own),
-		TEST(a_key_is_kept_for_a_day),    TEST(a_full_table_evicts_nothing),
+		TEST(a_key_is_claimed_once),
+		TEST(an_outcome_is_kept),
+		TEST(what_did_not_start_frees_its_key),
+		TEST(another_request_is_refused),
+		TEST(another_principal_has_keys_of_its_own),
+		TEST(a_key_is_kept_for_a_day),
+		TEST(a_full_table_evicts_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
