@@ -12,6 +12,7 @@ struct place {
 	struct place *next;
 	uint8_t id[WBI_SESSION_ID_BYTES];
 	unsigned worker;
+	void *session;
 };
 
 struct wbi_directory {
@@ -92,7 +93,8 @@ static enum wb_err enter(struct wbi_directory *directory, struct place **link,
 }
 
 enum wb_err wbi_directory_find(struct wbi_directory *directory,
-			       const uint8_t id[WBI_SESSION_ID_BYTES], unsigned *ret_worker)
+			       const uint8_t id[WBI_SESSION_ID_BYTES], unsigned *ret_worker,
+			       void **ret_session)
 {
 	enum wb_err err = WB_OK;
 	struct place **link;
@@ -103,8 +105,22 @@ enum wb_err wbi_directory_find(struct wbi_directory *directory,
 		err = enter(directory, link, id);
 	if (!err)
 		*ret_worker = (*link)->worker;
+	if (!err && ret_session)
+		*ret_session = (*link)->session;
 	pthread_mutex_unlock(&directory->mutex);
 	return err;
+}
+
+void wbi_directory_set(struct wbi_directory *directory, const uint8_t id[WBI_SESSION_ID_BYTES],
+		       void *session)
+{
+	struct place *place;
+
+	pthread_mutex_lock(&directory->mutex);
+	place = *link_of(directory, id);
+	if (place)
+		place->session = session;
+	pthread_mutex_unlock(&directory->mutex);
 }
 
 void wbi_directory_move(struct wbi_directory *directory, const uint8_t id[WBI_SESSION_ID_BYTES],

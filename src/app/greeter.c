@@ -206,8 +206,8 @@ static void hand_over(struct greeting *greeting)
 	handover->grant = greeting->grant;
 	free(greeting);
 	/* A full directory is the worker's to tell: it alone writes to the connection. */
-	if (wbi_directory_find(greeter->shared->directory, handover->hello.session, &worker) !=
-	    WB_OK)
+	if (wbi_directory_find(greeter->shared->directory, handover->hello.session, &worker,
+			       NULL) != WB_OK)
 		worker = 0;
 	wbi_worker_give(greeter->shared->workers[worker], handover);
 }

@@ -18,20 +18,6 @@ enum { IDLE_MS = 1000 };
 
 static void process(struct wbi_served_conn *served, unsigned ready);
 
-struct wbi_served_session *wbi_served_find(const struct wbi_served_env *env,
-					   const uint8_t id[WBI_SESSION_ID_BYTES])
-{
-	for (struct wbi_list *node = env->sessions.next; node != &env->sessions;
-	     node = node->next) {
-		struct wbi_served_session *served =
-			WBI_CONTAINER(node, struct wbi_served_session, node);
-
-		if (memcmp(served->session->id, id, WBI_SESSION_ID_BYTES) == 0)
-			return served;
-	}
-	return NULL;
-}
-
 const struct wbi_principal *wbi_served_principal(struct wbi_session *session)
 {
 	return &((struct wbi_served_session *)session->owner)->who;
@@ -348,8 +334,10 @@ static struct wbi_served_session *new_session(struct wbi_served_env *env,
 	served->timer.fn = on_session_timer;
 	served->expiry.fn = wbi_served_on_expiry;
 	served->kick.fn = on_kick;
+	served->leaving = true; /* until the first connection is attached */
 	wbi_list_init(&served->kick.node);
 	wbi_list_append(&env->sessions, &served->node);
+	wbi_directory_set(env->shared->directory, served->session->id, served);
 	return served;
 }
 
@@ -402,27 +390,15 @@ static void attach(struct wbi_served_conn *conn, struct wbi_served_session *serv
 	}
 }
 
-/* The session that the handover is for, made if need be. NULL: there is no room for it. */
-static struct wbi_served_session *session_for(struct wbi_served_env *env,
-					      const struct wbi_handover *handover, bool has_place)
-{
-	struct wbi_served_session *served = wbi_served_find(env, handover->hello.session);
-
-	if (served || !has_place || env->calls.draining)
-		return served;
-	served = new_session(env, handover);
-	if (served)
-		served->leaving = true; /* until the first connection is attached */
-	return served;
-}
-
 void wbi_served_take(struct wbi_served_env *env, struct wbi_handover *handover)
 {
 	struct wbi_directory *directory = env->shared->directory;
-	struct wbi_served_session *served;
 	struct wbi_served_conn *conn;
 	unsigned owner = env->index;
-	bool has_place = wbi_directory_find(directory, handover->hello.session, &owner) == WB_OK;
+	void *found = NULL;
+	bool has_place =
+		wbi_directory_find(directory, handover->hello.session, &owner, &found) == WB_OK;
+	struct wbi_served_session *served = found;
 
 	if (owner != env->index) { /* it has moved since the greeter asked */
 		handover->passed_on = true;
@@ -430,8 +406,8 @@ void wbi_served_take(struct wbi_served_env *env, struct wbi_handover *handover)
 		return;
 	}
 	conn = new_conn(env, handover);
-	served = conn ? session_for(env, handover, has_place)
-		      : wbi_served_find(env, handover->hello.session);
+	if (conn && !served && has_place && !env->calls.draining)
+		served = new_session(env, handover);
 	if (conn && !served)
 		wbi_carrier_refuse(conn->conn.carrier, "full", true,
 				   "the daemon can take no new session now");
@@ -513,7 +489,10 @@ static void on_arrival(struct wbi_task *task)
 		conn->closed = conn->conn.failed = true;
 	}
 	wbi_served_review_one(served); /* while it was on its way, nobody looked */
-	wbi_exec_attach(&env->calls, move->job, move->from_start, &event);
+	if (served->leaving)
+		wbi_call_refuse(move->call, "denied", "this key is not let in any more");
+	else
+		wbi_exec_attach(&env->calls, move->job, move->from_start, &event);
 	free(move);
 	process(conn, 0);
 }

@@ -65,10 +65,6 @@ struct wbi_served_conn {
 /* Takes a handover (which it frees) whose session is, or is to be, of this worker. */
 void wbi_served_take(struct wbi_served_env *env, struct wbi_handover *handover);
 
-/* The session of that id, or NULL. */
-struct wbi_served_session *wbi_served_find(const struct wbi_served_env *env,
-					   const uint8_t id[WBI_SESSION_ID_BYTES]);
-
 /* Says `bye` to what has no calls any more; what has none left ends. */
 void wbi_served_drain(struct wbi_served_env *env);
 

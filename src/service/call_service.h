@@ -22,6 +22,7 @@ struct wbi_call_env {
 	struct wbi_audit *audit;
 	const struct wb_limits *limits;
 	const char *files_root;          /* put and get stay beneath this folder; NULL: none */
+	uint64_t rest_bytes;             /* of exec, see exec_view.h */
 	struct wbi_list transfers;       /* this worker's, see files_call.h */
 	struct wbi_files_claims *claims; /* of the daemon's */
 	unsigned worker;

@@ -1,6 +1,5 @@
 /* The job of an exec: what the registry shows of it, how it ends, and how long it is kept. */
 #include "service/exec_job.h"
-#include "service/exec_key.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -9,6 +8,8 @@
 
 #include "base/text.h"
 #include "service/exec.h"
+#include "service/exec_key.h"
+#include "service/exec_view.h"
 #include "sys/signal_name.h"
 
 enum { LOOK_MS = 1000 };
@@ -187,7 +188,8 @@ static void on_ended(struct wbi_job *job, void *owner)
 		snprintf(exec->exit.error, sizeof(exec->exit.error), "end");
 		snprintf(exec->exit.text, sizeof(exec->exit.text), "%s", wbi_job_fault(job)->text);
 	}
-	wbi_exec_key_ended(exec);
+	if (exec->keyed)
+		wbi_exec_key_ended(exec);
 	if (!exec->view) {
 		keep(exec);
 		return;
@@ -319,7 +321,7 @@ void wbi_exec_job_attended(struct wbi_exec_job *exec, bool attended)
 		struct wbi_log *log = wbi_job_log(exec->job, stream);
 		if (!log)
 			continue;
-		wbi_log_spill(log, !attended);
+		wbi_log_spill(log, !attended || !wbi_exec_view_reads(exec->view, stream));
 		wbi_job_resume(exec->job, stream);
 	}
 	show(exec);
@@ -339,6 +341,11 @@ void wbi_exec_job_free(struct wbi_exec_job *exec)
 	wbi_loop_cancel(loop_of(exec), &exec->timeout);
 	wbi_loop_cancel(loop_of(exec), &exec->hold);
 	wbi_loop_cancel(loop_of(exec), &exec->look);
+	/* Before that it is not to be found any more: whoever asks for the key then is told. */
+	if (exec->keyed && !exec->ended) {
+		exec->exit.outcome = WBI_OUTCOME_CANCELLED;
+		wbi_exec_key_ended(exec);
+	}
 	wbi_registry_remove(exec->env->registry, exec->entry.job);
 	wbi_list_remove(&exec->node);
 	wbi_job_free(exec->job);

@@ -1,7 +1,5 @@
-/* What the files of exec tell each other: a job and the call that looks at it, if one does. Nobody
+/* The job of an exec: what its files tell each other, but for views (see exec_view.h). Nobody
  * else includes this.
- *
- *     call ◀─ exec_view ─▶ exec_job ─▶ wbi_job
  *
  * A job without a view is detached: it runs on, or has ended and is kept for somebody to collect.
  */
@@ -33,7 +31,7 @@ struct wbi_exec_job {
 	struct wbi_exec_view *view; /* NULL: nobody looks */
 	struct wbi_registry_entry entry;
 	pid_t pid;
-	bool terminal;
+	bool terminal, keyed; /* keyed: a key stands for it */
 	enum wbi_exec_policy policy;
 	uint64_t hold_ms;
 	enum wbi_exec_cause cause;
@@ -42,22 +40,6 @@ struct wbi_exec_job {
 	size_t foreign_bytes; /* input still to be written that came from an earlier view */
 	struct wbi_timer timeout, hold;
 	struct wbi_timer look; /* soon after there was output: tells the registry, trims the logs */
-};
-
-/* Bytes that an earlier view had sent and not got acknowledged when its job was taken: they are its
- * client's still, while the job's logs belong to somebody else now. */
-struct wbi_exec_rest {
-	struct wbi_source source;
-	uint64_t from;
-	uint8_t *data;
-};
-
-struct wbi_exec_view {
-	struct wbi_served_call served;
-	struct wbi_exec_job *job; /* NULL: it was taken by another view */
-	bool connected;
-	struct wbi_exec_rest
-		rests[2]; /* streams 1 and 2, where the job has no log for them (any more) */
 };
 
 /* Starts what was asked for, in the registry too, for whoever the session belongs to. The job has
@@ -73,17 +55,12 @@ void wbi_exec_job_free(struct wbi_exec_job *exec);
 /* The view is gone for good; the job goes on without, and is kept for a while once it has ended. */
 void wbi_exec_job_detach(struct wbi_exec_job *exec);
 
-/* Whether its client is there. Nobody there: output is kept in files too. */
+/* Whether its client is there. What nobody there reads is kept in files too. */
 void wbi_exec_job_attended(struct wbi_exec_job *exec, bool attended);
 
 /* HUP, TERM, KILL; the outcome will say why. */
 void wbi_exec_job_end(struct wbi_exec_job *exec, enum wbi_exec_cause cause);
 
 struct wbi_exec_job *wbi_exec_job_find(struct wbi_call_env *env, uint64_t number);
-
-/* Told to the view, by the job: exit stands; a stream has more; input has moved. */
-void wbi_exec_view_ended(struct wbi_exec_view *view);
-void wbi_exec_view_output(struct wbi_exec_view *view, int stream);
-void wbi_exec_view_input(struct wbi_exec_view *view, size_t bytes);
 
 #endif

@@ -35,18 +35,23 @@ static enum wb_err digest_request(const struct wbi_event *event,
 	return WB_OK;
 }
 
+void wbi_exec_key_refuse_done(struct wbi_call_env *env, struct wbi_call *call, uint64_t job)
+{
+	char outcome[WBI_KEY_OUTCOME_MAX], text[WBI_ERROR_TEXT_MAX];
+
+	wbi_keys_outcome(env->keys, job, outcome);
+	snprintf(text, sizeof(text), "the command of this key ran before: %s", outcome);
+	wbi_call_refuse(call, "done", text);
+}
+
 /* The job runs already, or has ended: the call looks at it, wherever it is. */
-static void show_job(struct wbi_call_env *env, struct wbi_event *event, uint64_t job,
-		     const char *outcome)
+static void show_job(struct wbi_call_env *env, struct wbi_event *event, uint64_t job)
 {
 	struct wbi_call *call = event->call;
 	struct wbi_registry_entry entry;
-	char text[WBI_ERROR_TEXT_MAX];
 
 	if (!wbi_registry_find(env->registry, env->principal(call->session), job, &entry)) {
-		snprintf(text, sizeof(text), "the command of this key ran before: %s",
-			 outcome[0] ? outcome : "its outcome is not known any more");
-		wbi_call_refuse(call, "done", text);
+		wbi_exec_key_refuse_done(env, call, job);
 	} else if (entry.worker == env->worker) {
 		wbi_exec_attach(env, job, true, event);
 	} else if (call->session->call_count > 1) {
@@ -60,7 +65,6 @@ bool wbi_exec_key_claim(struct wbi_call_env *env, struct wbi_event *event,
 			const struct wbi_exec_request *request, struct wbi_key *ret_key)
 {
 	struct wbi_call *call = event->call;
-	char outcome[WBI_KEY_OUTCOME_MAX];
 	struct wb_fault fault;
 	uint64_t job = 0;
 
@@ -70,14 +74,14 @@ bool wbi_exec_key_claim(struct wbi_call_env *env, struct wbi_event *event,
 		wbi_call_refuse(call, "limit", fault.text);
 		return false;
 	}
-	switch (wbi_keys_claim(env->keys, ret_key, wbi_clock_ms(), &job, outcome)) {
+	switch (wbi_keys_claim(env->keys, ret_key, wbi_clock_ms(), &job)) {
 	case WBI_KEY_NEW:
 		return true;
 	case WBI_KEY_STARTING:
 		wbi_call_refuse(call, "busy", "the command of this key is just being started");
 		break;
 	case WBI_KEY_STARTED:
-		show_job(env, event, job, outcome);
+		show_job(env, event, job);
 		break;
 	case WBI_KEY_OTHER:
 		wbi_call_refuse(call, "key", "this key stands for another command");
@@ -87,6 +91,12 @@ bool wbi_exec_key_claim(struct wbi_call_env *env, struct wbi_event *event,
 		break;
 	}
 	return false;
+}
+
+void wbi_exec_key_started(struct wbi_exec_job *exec, const struct wbi_key *key)
+{
+	exec->keyed = true;
+	wbi_keys_started(exec->env->keys, key, exec->entry.job);
 }
 
 void wbi_exec_key_ended(const struct wbi_exec_job *exec)
@@ -102,7 +112,8 @@ void wbi_exec_key_ended(const struct wbi_exec_job *exec)
 		snprintf(outcome, sizeof(outcome), "ended by signal %s", end->signal);
 		break;
 	default:
-		snprintf(outcome, sizeof(outcome), "%s", wbi_outcome_name(end->outcome));
+		snprintf(outcome, sizeof(outcome), "%s%s%s", wbi_outcome_name(end->outcome),
+			 end->error[0] ? ": " : "", end->error);
 		break;
 	}
 	wbi_keys_ended(exec->env->keys, exec->entry.job, outcome);

@@ -12,7 +12,10 @@
 #include "sys/account.h"
 #include "sys/fd.h"
 
-enum { NUMBER_MAX = 48 };
+enum {
+	NUMBER_MAX = 48,
+	FOLDERS_MAX = 1024, /* of PATH: each is a look at the disk, and the worker waits */
+};
 
 static const char default_path[] =
 	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -108,6 +111,7 @@ static int find_program(const char *name, char *const *envp, char path[PATH_MAX]
 {
 	const char *folders = value_of(envp, "PATH=");
 	int error = ENOENT;
+	size_t bytes;
 
 	if (strchr(name, '/')) {
 		if (strlen(name) >= PATH_MAX)
@@ -115,11 +119,12 @@ static int find_program(const char *name, char *const *envp, char path[PATH_MAX]
 		memcpy(path, name, strlen(name) + 1);
 		return 0;
 	}
-	for (size_t bytes; name[0] && *folders; folders += bytes + (folders[bytes] == ':')) {
+	for (unsigned i = 0; name[0] && *folders && i < FOLDERS_MAX; i++) {
 		bytes = strcspn(folders, ":");
 		int wanted = snprintf(path, PATH_MAX, "%.*s/%s", (int)bytes, folders, name);
 		if (folders[0] == '/' && wanted < PATH_MAX && is_program(path, &error))
 			return 0;
+		folders += bytes + (folders[bytes] == ':');
 	}
 	return error;
 }

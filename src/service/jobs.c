@@ -7,6 +7,7 @@
 #include "service/call_service.h"
 #include "service/exec.h"
 #include "sys/clock.h"
+#include "sys/signal_name.h"
 
 enum {
 	LIST_BYTES_MAX = 4 * 1024 * 1024,
@@ -164,6 +165,9 @@ static enum wb_err read_kill(struct wbi_event *event, struct kill_task *kill,
 	if (!err && wb_header_find(event->header, "signal") != NULL)
 		err = wb_header_get_text(event->header, "signal", kill->signal,
 					 sizeof(kill->signal), NULL, fault);
+	if (!err && kill->signal[0] != '\0' && wbi_signal_number(kill->signal) <= 0)
+		err = wb_fault_set(fault, WB_ERR_MALFORMED, "signal", 0,
+				   "signal: this daemon knows none of that name");
 	return err;
 }
 

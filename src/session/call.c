@@ -410,6 +410,14 @@ static void make_text(char *text, size_t size)
 	text[wbi_utf8_prefix(text, strnlen(text, size - 1))] = '\0';
 }
 
+static void take_exit(struct wbi_call *call, const struct wbi_exit *exit)
+{
+	call->result.exit = *exit;
+	make_text(call->result.exit.signal, sizeof(exit->signal));
+	make_text(call->result.exit.error, sizeof(exit->error));
+	make_text(call->result.exit.text, sizeof(exit->text));
+}
+
 void wbi_call_check_end(struct wbi_call *call)
 {
 	if (is_client(call) || call->state != WBI_CALL_ENDING)
@@ -425,10 +433,7 @@ void wbi_call_exit(struct wbi_call *call, const struct wbi_exit *exit)
 {
 	if (is_client(call) || call->state < WBI_CALL_OPENING || call->state >= WBI_CALL_ENDING)
 		return;
-	call->result.exit = *exit;
-	make_text(call->result.exit.signal, sizeof(exit->signal));
-	make_text(call->result.exit.error, sizeof(exit->error));
-	make_text(call->result.exit.text, sizeof(exit->text));
+	take_exit(call, exit);
 	wbi_call_set_state(call, WBI_CALL_ENDING);
 	for (unsigned i = 0; i < call->stream_count; i++) {
 		struct wbi_stream *stream = &call->streams[i];
@@ -441,4 +446,10 @@ void wbi_call_exit(struct wbi_call *call, const struct wbi_exit *exit)
 		}
 	}
 	wbi_call_check_end(call);
+}
+
+void wbi_call_exit_otherwise(struct wbi_call *call, const struct wbi_exit *exit)
+{
+	if (!is_client(call) && call->state == WBI_CALL_ENDING)
+		take_exit(call, exit);
 }

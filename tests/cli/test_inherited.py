@@ -15,6 +15,8 @@ from trees import content, write
 MIB = 1 << 20
 SOFT_FILES = 321
 UMASK = 0o027
+# The first two cannot be; with the third ignored a daemon refuses to start.
+NOT_IGNORED = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}
 REPORT = "cat /proc/self/limits /proc/self/status"
 
 
@@ -25,9 +27,9 @@ def odd_start():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_STACK, (4 * MIB, resource.getrlimit(resource.RLIMIT_STACK)[1]))
     resource.setrlimit(resource.RLIMIT_FSIZE, (64 * MIB, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-    for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGQUIT, signal.SIGTSTP, signal.SIGUSR1):
+    for number in signal.valid_signals() - NOT_IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGCONT, signal.SIGALRM])
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
 
 def limits_of(report):

@@ -12,7 +12,10 @@ import unicodedata
 import pytest
 
 from conftest import EVENT_SECONDS, WAYBILL, eventually, wait_exit
+from parcels import Peer
 from sessions import FOREVER, Exec, is_running, jobs, outcome, state_of
+
+MIB = 1 << 20
 
 
 @pytest.fixture
@@ -147,6 +150,19 @@ def test_kill_with_a_signal(served, environment, waybill):
             assert running.wait() == 5
 
 
+def test_kill_with_a_signal_that_nobody_knows(served, environment, waybill):
+    """A client of another make may know one that this daemon does not: nothing happens, and it is told so."""
+    pid = leave_behind(environment, served.uri, "exec tail -f /dev/null")
+    number = wait_until_left(waybill, served.uri)
+    with Peer(served.uri) as peer:
+        peer.say("open", id=1, service="kill", job=number, signal="NOVEL")
+        told = peer.hear_until("opened", "exit")[0]
+        assert (told.get("outcome"), told.get("error")) == ("refused", "malformed"), told
+        peer.say("bye")
+    assert is_running(pid)
+    assert waybill("kill", served.uri, str(number)).returncode == 0
+
+
 def test_kill_what_is_not_there(served, waybill):
     done = waybill("kill", served.uri, 12345, 12346)
     assert done.returncode == 1
@@ -206,6 +222,24 @@ def test_attach_to_what_has_ended(served, environment, waybill, tmp_path):
     with Exec(environment, "--result", tmp_path / "r", served.uri, number, command="attach") as attached:
         assert attached.wait() == 137
     assert outcome(tmp_path / "r")["outcome"] == "signaled"
+
+
+def test_attach_to_a_part(served):
+    """What the new client does not want does not hold the command up either."""
+    with Peer(served.uri) as first:
+        first.exec(1, "sh", "-c", f"read x; head -c {4 * MIB} /dev/zero >&2; echo done", up=[0],
+                   on_disconnect="detach")
+        job = first.hear_until("opened")[0]["job"]
+        first.say("bye")
+        first.hear_all()
+    with Peer(served.uri) as second:
+        second.say("open", id=1, service="attach", job=job, up=[0], down=[1])
+        second.hear_until("opened")
+        second.say("data", b"\n", id=1, stream=0, offset=0)
+        assert second.hear_until("data")[1] == b"done\n"
+        exit_told = second.hear_until("exit")[0]
+        assert (exit_told["outcome"], exit_told["code"]) == ("exited", 0)
+        second.say("bye")
 
 
 def test_attach_forwards_signals(served, environment, waybill):

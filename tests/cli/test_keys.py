@@ -24,6 +24,15 @@ def test_a_key_runs_once(waybill, uri, tmp_path):
     assert marker.read_text() == "ran\n"
 
 
+@pytest.mark.parametrize("options, script, end", [
+    ((), "kill -KILL $$", b"ended by signal KILL"), (("--timeout", "10ms"), "exec tail -f /dev/null", b"timeout")])
+def test_who_asks_again_hears_how_it_ended(waybill, uri, options, script, end):
+    command = ("exec", "--key", "k", *options, uri, "--", "sh", "-c", script)
+    waybill(*command)
+    again = waybill(*command)
+    assert again.returncode == 255 and b"ran before: " + end in again.stderr, again.stderr
+
+
 def test_a_key_stands_for_one_command(waybill, uri):
     assert waybill("exec", "--key", "k", uri, "--", "echo", "a", "b").stdout == b"a b\n"
     for other in (("echo", "a b"), ("echo", "a", "b", ""), ("true",), ("echo", "a", "c")):

@@ -35,7 +35,7 @@ static unsigned worker_of(struct wbi_directory *directory, unsigned number)
 	unsigned worker = 99;
 
 	make_id(id, number);
-	assert_int_equal(wbi_directory_find(directory, id, &worker), WB_OK);
+	assert_int_equal(wbi_directory_find(directory, id, &worker, NULL), WB_OK);
 	return worker;
 }
 
@@ -80,6 +80,32 @@ static void a_moved_session_is_found_where_it_went(void **state)
 	assert_int_equal(worker_of(*state, 1), 0); /* a new one */
 }
 
+static void *session_of(struct wbi_directory *directory, unsigned number)
+{
+	uint8_t id[WBI_SESSION_ID_BYTES];
+	unsigned worker;
+	void *session = id;
+
+	make_id(id, number);
+	assert_int_equal(wbi_directory_find(directory, id, &worker, &session), WB_OK);
+	return session;
+}
+
+static void a_session_is_found_until_it_is_removed(void **state)
+{
+	uint8_t id[WBI_SESSION_ID_BYTES];
+	int session;
+
+	assert_null(session_of(*state, 1));
+	assert_null(session_of(*state, 2));
+	make_id(id, 1);
+	wbi_directory_set(*state, id, &session);
+	assert_ptr_equal(session_of(*state, 1), &session);
+	assert_null(session_of(*state, 2));
+	wbi_directory_remove(*state, id, worker_of(*state, 1));
+	assert_null(session_of(*state, 1));
+}
+
 static void a_full_directory_evicts_nothing(void **state)
 {
 	uint8_t id[WBI_SESSION_ID_BYTES];
@@ -88,7 +114,7 @@ static void a_full_directory_evicts_nothing(void **state)
 	for (unsigned i = 0; i < SESSIONS_MAX; i++)
 		worker_of(*state, i);
 	make_id(id, SESSIONS_MAX);
-	assert_int_equal(wbi_directory_find(*state, id, &worker), WB_ERR_LIMIT);
+	assert_int_equal(wbi_directory_find(*state, id, &worker, NULL), WB_ERR_LIMIT);
 	assert_int_equal(worker, 99);
 	worker_of(*state, 0);
 	make_id(id, 5);
@@ -103,6 +129,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(new_sessions_are_spread_and_stay),
 		TEST(a_moved_session_is_found_where_it_went),
+		TEST(a_session_is_found_until_it_is_removed),
 		TEST(a_full_directory_evicts_nothing),
 	};
 

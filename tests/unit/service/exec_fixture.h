@@ -355,6 +355,7 @@ struct ask {
 	const char *input;    /* NULL: nothing yet, and it stays open */
 	uint64_t input_bytes; /* without `input`: so many 'i' */
 	bool counts_only, stopped;
+	const char *key; /* NULL: none */
 	uint64_t attach; /* the job; 0: exec */
 	bool from_start;
 	unsigned argc, envc; /* filled in */
@@ -422,6 +423,7 @@ static inline void begin(struct peer *peer, struct ask ask, struct command *comm
 	struct wbi_buf payload;
 	struct wbi_open open = {
 		.service = ask.attach ? "attach" : "exec",
+		.key = ask.key,
 		.up = ask.no_input ? 0 : 1,
 		.down = ask.pty ? 1 << 1 : 1 << 1 | 1 << 2,
 		.put_fields = put_ask,

@@ -85,6 +85,27 @@ static void its_path_decides(void **state)
 	unlink(program);
 }
 
+/* Who asks for a search that has no end gets one that has. */
+static void its_path_is_searched_so_far(void **state)
+{
+	enum { FOLDERS = 1024, ENTRY = sizeof("/x:") - 1 };
+	static char path[sizeof("PATH=") + FOLDERS * ENTRY + sizeof("/bin:/usr/bin")] = "PATH=";
+	struct command command;
+	char *at = path + strlen(path);
+
+	for (int i = 0; i < FOLDERS; i++, at += ENTRY)
+		memcpy(at, "/x:", ENTRY);
+	strcpy(at, "/bin:/usr/bin");
+	run(*state, (struct ask){.argv = ARGV("true"), .env = ARGV(path)}, &command);
+	assert_int_equal(command.result.exit.code, 127);
+	end(*state, &command);
+	memmove(path + strlen("PATH="), path + strlen("PATH=") + 2 * ENTRY,
+		strlen(path) - strlen("PATH=") - 2 * ENTRY + 1);
+	run(*state, (struct ask){.argv = ARGV("true"), .env = ARGV(path)}, &command);
+	assert_exited(&command, 0);
+	end(*state, &command);
+}
+
 static void its_folder(void **state)
 {
 	struct command command;
@@ -526,6 +547,7 @@ int main(void)
 		TEST(a_shell_line),
 		TEST(its_environment),
 		TEST(its_path_decides),
+		TEST(its_path_is_searched_so_far),
 		TEST(its_folder),
 		TEST(no_descriptor_but_three),
 		TEST(what_cannot_start),

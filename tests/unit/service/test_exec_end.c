@@ -1,7 +1,7 @@
 /* exec: a command that is ended for two reasons. The first one is told. */
 #include "exec_fixture.h"
 
-#include "service/exec_job.h"
+#include "service/exec_view.h"
 
 /* Hears that it is to end, and does when it is told a second time, or has no daemon any more. */
 static const char *const stubborn[] = {"/bin/sh", "-c",

@@ -309,6 +309,51 @@ static void taken_over(void **state)
 	RUN_UNTIL(fixture, !is_known(fixture, command.job));
 }
 
+/* The job had ended before that: the old client hears how, but only with all of the output. */
+static void taken_over_after_its_end(struct fixture *fixture, bool all_sent)
+{
+	struct command command, again;
+	uint64_t bytes = all_sent ? 50000 : 500000;
+	char line[64];
+
+	snprintf(line, sizeof(line), "read x; head -c %u /dev/zero; exit 4", (unsigned)bytes);
+	begin(&fixture->peers[0],
+	      (struct ask){.argv = SH(line), .stopped = true, .on_disconnect = "detach"}, &command);
+	give_input(&command, "go\n", 0, true);
+	RUN_UNTIL(fixture, command.out[0].bytes >= (all_sent ? bytes : 60000));
+	if (all_sent)
+		RUN_UNTIL(fixture, command.out[0].eof && command.out[1].eof);
+	cut(&fixture->peers[0]);
+	RUN_UNTIL(fixture, status_of(fixture, command.job) == WBI_JOB_STATUS_ENDED);
+	attach(fixture, command.job, true, &again);
+	RUN_UNTIL(fixture, again.exited);
+	assert_int_equal(again.result.exit.code, 4);
+	assert_int_equal(again.out[0].bytes, bytes);
+	reconnect(&fixture->peers[0]);
+	go_on(&command);
+	RUN_UNTIL(fixture, command.exited);
+	assert_true(command.result.complete);
+	if (all_sent) {
+		assert_int_equal(command.result.exit.outcome, WBI_OUTCOME_EXITED);
+		assert_int_equal(command.out[0].bytes, bytes);
+	} else {
+		assert_int_equal(command.result.exit.outcome, WBI_OUTCOME_FAILED);
+		assert_string_equal(command.result.exit.error, "taken");
+	}
+	end(fixture, &again);
+	end(fixture, &command);
+}
+
+static void taken_over_in_part(void **state)
+{
+	taken_over_after_its_end(*state, false);
+}
+
+static void taken_over_as_a_whole(void **state)
+{
+	taken_over_after_its_end(*state, true);
+}
+
 /* Input that the first client sent and the command had not read is not the second one's to consume.
  */
 static void input_of_two_clients(void **state)
@@ -338,6 +383,62 @@ static void input_of_two_clients(void **state)
 	assert_true(read_bytes > 1000000 && read_bytes <= 1400000);
 	end(fixture, &again);
 	end(fixture, &command);
+}
+
+/* ---- keys ---- */
+
+static void assert_done(struct fixture *fixture, struct ask ask, const char *outcome)
+{
+	struct command again;
+	char text[128];
+
+	begin(&fixture->peers[1], ask, &again);
+	RUN_UNTIL(fixture, again.exited);
+	snprintf(text, sizeof(text), "the command of this key ran before: %s", outcome);
+	assert_int_equal(again.result.exit.outcome, WBI_OUTCOME_REFUSED);
+	assert_string_equal(again.result.exit.error, "done");
+	assert_string_equal(again.result.exit.text, text);
+	end(fixture, &again);
+}
+
+/* However it ended, and whether the call that asks again finds the job gone at once, or only once
+ * it has come to the job's worker. */
+static void the_outcome_of_a_key(void **state)
+{
+	static const struct {
+		const char *key, *line, *outcome;
+		uint64_t timeout_ms;
+	} rows[] = {
+		{"code", "exit 3", "exited with code 3", 0},
+		{"signal", "kill -USR1 $$", "ended by signal USR1", 0},
+		{"time", "exec tail -f /dev/null", "timeout", 1},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ask ask = {.argv = SH(rows[i].line),
+				  .key = rows[i].key,
+				  .timeout_ms = rows[i].timeout_ms};
+		struct command command;
+
+		run(*state, ask, &command);
+		end(*state, &command);
+		assert_done(*state, ask, rows[i].outcome);
+		assert_done(*state, (struct ask){.key = ask.key, .attach = command.job},
+			    rows[i].outcome);
+	}
+}
+
+/* Given up before it had ended: nobody waits for that end, and it was none of its own. */
+static void the_outcome_of_a_key_that_was_given_up(void **state)
+{
+	struct fixture *fixture = *state;
+	struct ask ask = {.argv = SH("exec tail -f /dev/null"), .key = "k"};
+	struct command command;
+
+	begin(&fixture->peers[0], ask, &command);
+	RUN_UNTIL(fixture, command.opened);
+	end(fixture, &command);
+	assert_done(fixture, ask, "cancelled");
 }
 
 static void ended_ones_are_kept_up_to_a_limit(void **state)
@@ -419,7 +520,11 @@ int main(void)
 		TEST(what_nobody_reads_is_bounded),
 		TEST(one_view_at_a_time),
 		TEST(taken_over),
+		TEST(taken_over_in_part),
+		TEST(taken_over_as_a_whole),
 		TEST(input_of_two_clients),
+		TEST(the_outcome_of_a_key),
+		TEST(the_outcome_of_a_key_that_was_given_up),
 		TEST(ended_ones_are_kept_up_to_a_limit),
 		TEST(killed_from_elsewhere),
 		TEST(what_the_registry_shows),
