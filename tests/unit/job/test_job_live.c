@@ -185,6 +185,7 @@ static void last_words(void **state)
 	assert_int_equal(wbi_job_end(told.job)->code, 7);
 	assert_int_equal(wbi_job_log(told.job, 1)->source.end, 216384);
 	wbi_job_free(told.job);
+	reap_killed_survivors(); /* in the background */
 }
 
 /* Nothing is left to wait for. */
