@@ -24,6 +24,7 @@ enum {
 	KILLS_MAX = 3,   /* as often, then what is left is stuck in the kernel */
 	END_SOON_MS = 4, /* how long the end of a stream waits for the command's */
 	HOLD_MS = 4,     /* so long the end of a stream is not even heard of before that */
+	HURRY_MS = 250,  /* for a command that is just being started to let go of our pipes */
 };
 
 static const char *const state_names[] = {
@@ -321,12 +322,18 @@ static void abort_job(struct wbi_job *job, enum wb_err err)
 	set_state(job, WBI_JOB_STATE_ABORTING);
 }
 
-/* Without memory for a timer there is no waiting: silence is taken as having passed. */
+static bool wait_at_most(struct wbi_job *job, uint32_t ms)
+{
+	return wbi_loop_timer(job->env->loop, &job->timer, ms) == WB_OK;
+}
+
+/* In a hurry no silence is waited for, but its length, once, whatever still comes. Without memory
+ * for a timer there is no waiting: silence is taken as having passed. */
 static bool wait_for_silence(struct wbi_job *job)
 {
-	uint32_t silence_ms = job->hurried ? 0 : job->env->limits->held_open_ms;
-
-	return wbi_loop_timer(job->env->loop, &job->timer, silence_ms) == WB_OK;
+	if (job->hurried && job->timer.node.place != 0)
+		return true;
+	return wait_at_most(job, job->env->limits->held_open_ms);
 }
 
 static void begin_draining(struct wbi_job *job)
@@ -515,7 +522,8 @@ bool wbi_job_kill(struct wbi_job *job)
 		ask_to_end(job);
 		return true;
 	case WBI_JOB_STATE_DRAINING:
-		(void)wait_for_silence(job);
+		do_without_reader(job);
+		(void)wait_at_most(job, HURRY_MS);
 		return false;
 	case WBI_JOB_STATE_KILLING:
 		return true;

@@ -160,7 +160,7 @@ void wbi_job_resize(struct wbi_job *job, uint16_t rows, uint16_t cols);
 /* Ends it: all of its POSIX session, and of its leaf, is sent HUP, TERM and CONT, and what is left
  * after a second KILL; what has left the session survives where there is no leaf. It is then
  * reported with all that it wrote, for which no reader has to make room. A command that has ended
- * and whose output is still being waited for is so reported at once. Returns whether it was still
+ * and whose output is still being waited for is so reported soon. Returns whether it was still
  * running: so, whether this ended it. */
 bool wbi_job_kill(struct wbi_job *job);
 

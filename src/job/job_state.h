@@ -39,7 +39,7 @@ struct wbi_job {
 	bool live, terminal;
 	bool ended;     /* the process has */
 	bool placed;    /* it counts in env->together */
-	bool hurried;   /* it was killed: DRAINING waits neither for silence nor for a reader */
+	bool hurried;   /* it was killed: DRAINING waits for a time, not for silence or a reader */
 	unsigned kills; /* KILLING, DYING: how often the grace has passed */
 	enum wbi_job_outcome outcome;
 	bool held_open;

@@ -105,6 +105,8 @@ static void killed_while_it_runs_with_a_full_log(void **state)
 	run_until(fixture, is_full, &told);
 	assert_true(wbi_job_kill(told.job));
 	assert_all_there(fixture, &told);
+	while (waitpid(-1, NULL, 0) > 0)
+		; /* head, if its shell was killed before it saw it end */
 }
 
 /* The file takes some, not all. */
@@ -188,6 +190,41 @@ static void last_words(void **state)
 	reap_killed_survivors(); /* in the background */
 }
 
+static void on_moment(struct wbi_timer *timer)
+{
+	(void)timer;
+}
+
+static bool is_over(struct fixture *fixture, void *what)
+{
+	(void)fixture;
+	return ((struct wbi_timer *)what)->node.place == 0;
+}
+
+/* As one does that the daemon is just starting: it lets go of its copy in a moment. */
+static void killed_while_another_starts(void **state)
+{
+	struct fixture *fixture = *state;
+	struct told told;
+	struct wbi_timer moment = {.fn = on_moment};
+	char path[32];
+	int copy;
+
+	start_live(fixture, "exec tail -f /dev/null", &told);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", told.job->outlets[0].watch.fd);
+	copy = open(path, O_WRONLY | O_CLOEXEC);
+	assert_true(copy >= 0);
+	assert_true(wbi_job_kill(told.job));
+	run_until(fixture, is_draining, &told);
+	assert_int_equal(wbi_loop_timer(fixture->loop, &moment, 20), WB_OK);
+	run_until(fixture, is_over, &moment);
+	assert_int_equal(told.times, 0);
+	close(copy);
+	run_until(fixture, is_told, &told);
+	assert_false(wbi_job_held_open(told.job));
+	wbi_job_free(told.job);
+}
+
 /* Nothing is left to wait for. */
 static void unwanted_while_held_open(void **state)
 {
@@ -259,6 +296,7 @@ int main(void)
 		TEST_LIVE(killed_with_a_large_pipe),
 		TEST_LIVE(last_words),
 		TEST_LIVE(killed_while_held_open),
+		TEST_LIVE(killed_while_another_starts),
 		TEST_LIVE(unwanted_while_held_open),
 		TEST_LIVE(a_stream_ends_before_its_command),
 	};
