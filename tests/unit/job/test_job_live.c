@@ -1,6 +1,8 @@
 /* Live jobs: the ends of their streams, and what becomes of output that has no place yet when a job
  * is ended that had ended by itself. */
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 
 #include "job/job_state.h"
 #include "job_fixture.h"
@@ -95,6 +97,19 @@ static bool is_full(struct fixture *fixture, void *what)
 	return wbi_job_log(((struct told *)what)->job, 1)->source.full;
 }
 
+/* All that it writes and the log has no place for stands in the pipe. */
+static void wait_for_the_rest(struct told *told)
+{
+	uint64_t deadline_ms = wbi_clock_ms() + DEADLINE_MS;
+	int standing = 0;
+
+	while (standing < WRITTEN - WBI_LOG_RING_OWN) {
+		assert_int_equal(ioctl(told->job->outlets[0].watch.fd, FIONREAD, &standing), 0);
+		assert_true(wbi_clock_ms() < deadline_ms);
+		sched_yield();
+	}
+}
+
 /* The same a moment earlier, as far as anybody knows: the command still runs. */
 static void killed_while_it_runs_with_a_full_log(void **state)
 {
@@ -103,6 +118,7 @@ static void killed_while_it_runs_with_a_full_log(void **state)
 
 	start_live(fixture, "head -c 40000 /dev/zero; exec tail -f /dev/null", &told);
 	run_until(fixture, is_full, &told);
+	wait_for_the_rest(&told);
 	assert_true(wbi_job_kill(told.job));
 	assert_all_there(fixture, &told);
 	while (waitpid(-1, NULL, 0) > 0)
