@@ -87,6 +87,14 @@ int wbi_commit_add(struct wbi_commit *commit, struct wbi_folder *folder, const c
 	return 0;
 }
 
+int wbi_commit_found(struct wbi_commit *commit, const struct wbi_folder *folder, int fd)
+{
+	if (commit->sync && folder->device != commit->folders->device)
+		return fsync(fd);
+	commit->found = true;
+	return 0;
+}
+
 bool wbi_commit_waits(const struct wbi_commit *commit)
 {
 	return commit->count > 0 || !wbi_list_empty(&commit->folders->hidden);
@@ -124,8 +132,9 @@ int wbi_commit_sync(struct wbi_commit *commit)
 {
 	if (!commit->sync)
 		return 0;
-	bool whole = commit->unsynced > WBI_SYNC_EACH_MAX;
+	bool whole = commit->unsynced > WBI_SYNC_EACH_MAX || commit->found;
 
+	commit->found = false;
 	for (unsigned i = 0; i < commit->count; i++) {
 		struct wbi_commit_entry *entry = &commit->entries[i];
 		bool alone = !whole || entry->folder->device != commit->folders->device;

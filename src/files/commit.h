@@ -31,7 +31,8 @@ struct wbi_commit {
 	unsigned count;                   /* complete, not named yet */
 	unsigned unsynced;                /* of them, those whose content is not on disk */
 	uint64_t bytes;                   /* unsynced */
-	unsigned changes;                 /* entries of every kind since the last flush */
+	bool found;       /* content that was there before, perhaps not on disk yet */
+	unsigned changes; /* entries of every kind since the last flush */
 	wbi_commit_failed_fn *failed;
 	void *context;
 };
@@ -54,6 +55,10 @@ int wbi_commit_name(struct wbi_commit *commit, struct wbi_folder *folder, const 
 
 /* Something else was made or changed in `folder`. */
 void wbi_commit_note(struct wbi_commit *commit, struct wbi_folder *folder);
+
+/* The content of `fd` was in `folder` before; the next flush puts it on disk. Returns 0, or -1 with
+ * errno. */
+int wbi_commit_found(struct wbi_commit *commit, const struct wbi_folder *folder, int fd);
 
 /* Something has no name yet. */
 bool wbi_commit_waits(const struct wbi_commit *commit);

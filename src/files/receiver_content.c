@@ -320,8 +320,10 @@ static int commit(struct wbi_file_receiver *receiver)
 	struct stat status;
 
 	if (content->same)
-		return fstat(content->old, &status) == 0
-			       ? wbi_attributes_set(content->old, &of->attributes, &status)
+		return fstat(content->old, &status) == 0 &&
+				       wbi_attributes_set(content->old, &of->attributes, &status) ==
+					       0
+			       ? wbi_commit_found(&receiver->commit, of->folder, content->old)
 			       : -1;
 	if (fstat(content->fd, &status) != 0 ||
 	    ((uint64_t)status.st_size != content->position &&
@@ -376,9 +378,11 @@ static enum wb_err complete(struct wbi_file_receiver *receiver)
 		return err;
 	}
 	/* Somebody replaced or removed the old file, which is the new one: it is made once more. */
-	if (content->same && !wbi_basis_is_named(receiver, of))
+	if (content->same && (!wbi_basis_is_named(receiver, of) || old_has_changed(content)))
 		return differ(receiver);
 	if (!is_sink(receiver) && commit(receiver) != 0) {
+		if (content->same && errno == EPERM) /* somebody else's: it can be replaced */
+			return differ(receiver);
 		err = errno == ENOENT && is_found_again(of)
 			      ? wbi_receiver_fail(receiver, WBI_ANSWER_FAILED, of->n,
 						  wbi_folder_path(of->folder, of->name, path),

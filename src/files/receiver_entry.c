@@ -352,9 +352,10 @@ static bool is_content(struct wbi_file_receiver *receiver, int fd)
 	return got == 0 && !strcmp(found, receiver->item.digest);
 }
 
-/* Whether the same content is there; then it has got its attributes. */
-static bool have(struct wbi_file_receiver *receiver, int folder, const char *name,
-		 const struct wbi_attributes *attributes)
+/* Whether the same content is there; then it has got its attributes. at: the folder's descriptor.
+ */
+static bool have(struct wbi_file_receiver *receiver, const struct wbi_folder *folder, int at,
+		 const char *name, const struct wbi_attributes *attributes)
 {
 	const struct wbi_item *item = &receiver->item;
 	struct stat status;
@@ -363,12 +364,13 @@ static bool have(struct wbi_file_receiver *receiver, int folder, const char *nam
 
 	if (!item->has_size || !item->digest[0] || item->size > HAVE_BYTES_MAX)
 		return false;
-	fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
 	same = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
 	       (uint64_t)status.st_size == item->size && is_content(receiver, fd) &&
-	       wbi_attributes_set(fd, attributes, &status) == 0;
+	       wbi_attributes_set(fd, attributes, &status) == 0 &&
+	       wbi_commit_found(&receiver->commit, folder, fd) == 0;
 	wbi_fd_close(&fd);
 	return same;
 }
@@ -446,7 +448,7 @@ enum wb_err wbi_receiver_offer(struct wbi_file_receiver *receiver)
 		wbi_receiver_done_entry(receiver);
 		return wbi_receiver_answer_n(receiver, WBI_ANSWER_SKIP, item->n);
 	}
-	if (S_ISREG(status.st_mode) && have(receiver, at, name, &attributes)) {
+	if (S_ISREG(status.st_mode) && have(receiver, folder, at, name, &attributes)) {
 		wbi_receiver_done_entry(receiver);
 		receiver->saved_bytes += item->size;
 		receiver->progress.bytes_done += item->size;

@@ -103,8 +103,9 @@ void wbi_temporary_retire(int folder, const char *name, int fd, const struct sta
 	uint64_t bytes;
 
 	wbi_temporary_name_of(name, temporary);
-	if (fstat(fd, &now) == 0 && now.st_size == then->st_size &&
-	    now.st_mtim.tv_sec == then->st_mtim.tv_sec &&
+	/* Whoever holds the lock owns the name: it is removed for nobody but the dead. */
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &now) == 0 &&
+	    now.st_size == then->st_size && now.st_mtim.tv_sec == then->st_mtim.tv_sec &&
 	    now.st_mtim.tv_nsec == then->st_mtim.tv_nsec && is_ours(folder, temporary, fd, &bytes))
 		unlinkat(folder, temporary, 0);
 }

@@ -177,3 +177,36 @@ def test_at_the_worst_moment(daemon, tmp_path, outside):
     answers, end = client.end()
     assert end["op"] in ("exit", "error") and end.get("outcome") != "exited" or end.get("code") == 1, (answers, end)
     assert os.readlink(target / "d0") == str(outside / "d0")
+
+
+def test_three_transfers_of_one_large_file(daemon, tmp_path):
+    """The second takes over what the first has written, and ends; the first's temporary stays the first's, so the
+    third makes one of its own, and each name that is given is that of a whole file."""
+    size, served = 300_000, daemon("--listen", "tcp://127.0.0.1:0")
+    folder = tmp_path / "there"
+    folder.mkdir()
+
+    def body(letter):
+        return letter * 10 + bytes(size - 10)
+
+    def begin(letter):
+        client = FileClient(served.port, "put", os.fsencode(folder / "file"), digest="sha256")
+        client.item(op="offer", n=1, name="x", mode=0o644, mtime="1.000000000", size=size)
+        client.hear_until("data")
+        client.item(letter * 10, op="data", n=1, offset=0)
+        eventually(lambda: any(os.path.getsize(folder / name) == 10 for name in os.listdir(folder)
+                               if name.startswith(".waybill-")))
+        return client
+
+    def finish(client, letter):
+        client.item(op="hole", n=1, offset=10, bytes=size - 10)
+        client.item(op="end", n=1, size=size, digest=hashlib.sha256(body(letter)).hexdigest())
+        client.item(op="done", files=1, bytes=size)
+        return client.end()[1]["code"]
+
+    first = begin(b"A")
+    second = begin(b"B")
+    assert finish(second, b"B") == 0 and (folder / "file").read_bytes() == body(b"B")
+    third = begin(b"C")
+    assert finish(first, b"A") == 0 and (folder / "file").read_bytes() == body(b"A")
+    assert finish(third, b"C") == 0 and (folder / "file").read_bytes() == body(b"C")
