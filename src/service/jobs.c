@@ -162,10 +162,11 @@ static enum wb_err read_kill(struct wbi_event *event, struct kill_task *kill,
 {
 	enum wb_err err = wb_header_get_integer(event->header, "job", &kill->job, fault);
 
-	if (!err && wb_header_find(event->header, "signal") != NULL)
-		err = wb_header_get_text(event->header, "signal", kill->signal,
-					 sizeof(kill->signal), NULL, fault);
-	if (!err && kill->signal[0] != '\0' && wbi_signal_number(kill->signal) <= 0)
+	if (err || wb_header_find(event->header, "signal") == NULL)
+		return err;
+	err = wb_header_get_text(event->header, "signal", kill->signal, sizeof(kill->signal), NULL,
+				 fault);
+	if (!err && wbi_signal_number(kill->signal) <= 0)
 		err = wb_fault_set(fault, WB_ERR_MALFORMED, "signal", 0,
 				   "signal: this daemon knows none of that name");
 	return err;
