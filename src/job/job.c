@@ -247,7 +247,7 @@ static bool is_kin_gone(struct wbi_job *job)
 		return false;
 	unsigned left =
 		job->kills > 0 ? wbi_kin_kill(&kin, &other) : wbi_kin_signal(&kin, NULL, 0, &other);
-	if (left == 0)
+	if (left == 0 && !(job->leaf && wbi_leaf_is_populated(job->leaf)))
 		return true;
 	if (other < 0) /* no descriptor to be told by: the next grace is waited for */
 		return job->kills >= KILLS_MAX;
@@ -320,6 +320,7 @@ static void abort_job(struct wbi_job *job, enum wb_err err)
 	wbi_kin_kill(&kin, NULL);
 	close_outlets(job);
 	set_state(job, WBI_JOB_STATE_ABORTING);
+	job->kills = wbi_loop_timer(job->env->loop, &job->timer, GRACE_MS) == WB_OK ? 1 : KILLS_MAX;
 }
 
 static bool wait_at_most(struct wbi_job *job, uint32_t ms)
@@ -361,7 +362,7 @@ static void advance(struct wbi_job *job, bool came)
 			report(job);
 		return;
 	case WBI_JOB_STATE_ABORTING:
-		if (has_ended(job))
+		if (is_kin_gone(job))
 			report(job);
 		return;
 	case WBI_JOB_STATE_DYING:
@@ -471,13 +472,13 @@ static void on_timer(struct wbi_timer *timer)
 		close_outlets(job);
 		/* fall through */
 	case WBI_JOB_STATE_KILLING:
+	case WBI_JOB_STATE_ABORTING:
 		grace_passed(job);
 		advance(job, false);
 		return;
 	case WBI_JOB_STATE_RUNNING:
 		tell_ends(job);
 		return;
-	case WBI_JOB_STATE_ABORTING:
 	case WBI_JOB_STATE_REPORTED:
 	case WBI_JOB_STATE_LINGERING:
 		return;

@@ -185,13 +185,19 @@ static struct wbi_leaf *make_leaf(struct wbi_cgroup *cgroup)
 	leaf->folder = leaf->events = -1;
 	wbi_list_init(&leaf->node);
 	cgroup->count++;
+	int made;
 	do
 		snprintf(leaf->name, sizeof(leaf->name), "waybill-%ld-%u", (long)getpid(),
 			 cgroup->next++);
-	while (mkdirat(cgroup->folder, leaf->name, 0755) != 0 && errno == EEXIST);
-	leaf->folder = open_folder(cgroup->folder, leaf->name);
+	while ((made = mkdirat(cgroup->folder, leaf->name, 0755)) != 0 && errno == EEXIST);
+	if (made == 0)
+		leaf->folder = open_folder(cgroup->folder, leaf->name);
 	if (leaf->folder >= 0)
 		leaf->events = open_events(cgroup->folder, leaf->name);
+	if (leaf->events >= 0 && look_at(leaf->events) != EMPTY) {
+		close_leaf(leaf);
+		errno = EBUSY;
+	}
 	if (leaf->events < 0) {
 		int error = errno;
 		(void)unlinkat(cgroup->folder, leaf->name, AT_REMOVEDIR);
@@ -354,11 +360,16 @@ void wbi_leaf_each(const struct wbi_leaf *leaf, wbi_leaf_fn *fn, void *context)
 	each_folder(leaf->folder, walk_folder, &walk);
 }
 
+bool wbi_leaf_is_populated(const struct wbi_leaf *leaf)
+{
+	return look_at(leaf->events) == POPULATED;
+}
+
 void wbi_leaf_kill(struct wbi_leaf *leaf)
 {
 	int file = openat(leaf->folder, "cgroup.kill", O_WRONLY | O_CLOEXEC);
 
-	leaf->killed = file >= 0 && write(file, "1", 1) == 1;
+	leaf->killed |= file >= 0 && write(file, "1", 1) == 1;
 	wbi_fd_close(&file);
 }
 

@@ -63,6 +63,9 @@ bool wbi_leaf_holds(const struct wbi_leaf *leaf, pid_t pid);
 typedef void wbi_leaf_fn(void *context, pid_t pid);
 void wbi_leaf_each(const struct wbi_leaf *leaf, wbi_leaf_fn *fn, void *context);
 
+/* Whether somebody is in the leaf or anywhere below it, by the kernel's own count. */
+bool wbi_leaf_is_populated(const struct wbi_leaf *leaf);
+
 /* Sends KILL to all in the leaf and below it, whosever they are; none escapes by forking. */
 void wbi_leaf_kill(struct wbi_leaf *leaf);
 
