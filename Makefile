@@ -50,18 +50,25 @@ CFLAGS    += -fPIE
 LDFLAGS   += -pie -Wl,-z,relro,-z,now
 endif
 
+# Where a library's archives link they are preferred, for each shared library costs a client's start.
+# $(call linked,PACKAGE,A FUNCTION OF IT)
+archives = $(patsubst -l%,-l:lib%.a,$(filter -l%,$(shell $(PKGCONFIG) --static --libs $(1))))
+linked   = $(shell echo 'int main(void) { return 0; }' | $(CC) -w -x c - -o /dev/null \
+	-Wl,-u,$(2) $(call archives,$(1)) 2>/dev/null && echo $(call archives,$(1)) || $(PKGCONFIG) --libs $(1))
+
 # libedit is optional: without it `talk` reads lines without editing.
 HAVE_LIBEDIT := $(shell $(PKGCONFIG) --exists libedit 2>/dev/null && echo 1)
 ifeq ($(HAVE_LIBEDIT),1)
 CPPFLAGS  += -DHAVE_LIBEDIT
-CLI_LIBS  := $(shell $(PKGCONFIG) --libs libedit)
+CLI_LIBS  := $(call linked,libedit,el_init)
 endif
 
 # libzstd is optional: without it nothing is compressed.
 HAVE_ZSTD := $(shell $(PKGCONFIG) --exists libzstd 2>/dev/null && echo 1)
 ifeq ($(HAVE_ZSTD),1)
 CPPFLAGS  += -DHAVE_ZSTD
-LDLIBS    += $(shell $(PKGCONFIG) --libs libzstd)
+ZSTD_LIBS := $(call linked,libzstd,ZSTD_compressCCtx)
+LDLIBS    += $(ZSTD_LIBS)
 endif
 
 LIB_SRC   := $(sort $(foreach d,base wire session keys sys files transport conn job service app,$(wildcard src/$(d)/*.c)))
