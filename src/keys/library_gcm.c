@@ -8,7 +8,6 @@
 #include "keys/library.h"
 
 #ifdef HAVE_IPSEC_MB
-#include <cpuid.h>
 #include <intel-ipsec-mb.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -17,6 +16,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/cpu.h"
 
 enum {
 	KEY_BYTES = 16,
@@ -66,19 +67,6 @@ void aes_gcm_dec_128_vaes_avx512(const struct gcm_key_data *key, struct gcm_cont
 				 uint8_t *out, const uint8_t *in, uint64_t bytes, const uint8_t *iv,
 				 const uint8_t *aad, uint64_t aad_bytes, uint8_t *tag,
 				 uint64_t tag_bytes);
-
-/* Whether this processor has the instructions, and the kernel saves their registers. */
-static bool is_able(void)
-{
-	enum { FEATURES_LEAF = 7, VAES = 1 << 9, VPCLMULQDQ = 1 << 10 };
-	unsigned a, b, c, d;
-
-	/* Older compilers know no names for the last two. */
-	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-	       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-	       __get_cpuid_count(FEATURES_LEAF, 0, &a, &b, &c, &d) && (c & VAES) &&
-	       (c & VPCLMULQDQ);
-}
 
 static void expand(struct gcm *gcm)
 {
@@ -148,7 +136,7 @@ static bool begin(struct gcm *gcm, bool encrypts, const uint8_t *key, size_t key
 	if (key || !gcm->has_key || !iv || iv_bytes != IV_BYTES || (params && params->key))
 		return false;
 	if (gcm->records < SLOW_RECORDS && ++gcm->records == SLOW_RECORDS)
-		gcm->is_able = is_able();
+		gcm->is_able = wbi_cpu_has_wide_aes();
 	gcm->fast = gcm->records == SLOW_RECORDS && gcm->is_able;
 	if (!gcm->fast)
 		return false;

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpu.h"
+
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
 #else
@@ -35,7 +37,7 @@ static void update(void *state, const void *data, size_t bytes)
 
 wbi_digest_update_fn *wbi_digest_avx2(void)
 {
-	return __builtin_cpu_supports("avx2") ? update : NULL;
+	return wbi_cpu_has_avx2() ? update : NULL;
 }
 
 #else

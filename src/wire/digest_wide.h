@@ -12,8 +12,7 @@ typedef void wbi_digest_update_fn(void *state, const void *data, size_t bytes);
 wbi_digest_update_fn *wbi_digest_wide(void);
 
 /* Each of them by itself; NULL where it was not built, or the processor is without. The second is
- * worth having only where these registers do not slow the processor down: there since Intel's Ice
- * Lake and AMD's Zen 4, which is told by what else came with them. */
+ * given only where its registers do not slow the processor down (base/cpu.h). */
 wbi_digest_update_fn *wbi_digest_avx2(void);
 wbi_digest_update_fn *wbi_digest_avx512(void);
 

@@ -22,6 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpu.h"
+
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx512f"))), apply_to = function)
 #else
@@ -46,8 +48,7 @@ static void update(void *state, const void *data, size_t bytes)
 
 wbi_digest_update_fn *wbi_digest_avx512(void)
 {
-	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vbmi2") ? update
-											  : NULL;
+	return wbi_cpu_has_quick_avx512() ? update : NULL;
 }
 
 #else
