@@ -10,6 +10,8 @@
 
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
+#include <openssl/core_names.h>
+#include <openssl/params.h>
 #include <openssl/provider.h>
 #include <stdbool.h>
 #include <string.h>
@@ -104,6 +106,55 @@ static const OSSL_ALGORITHM *query_few(void *provider, int operation, int *no_ca
 	return NULL;
 }
 
+/* ---- groups ---- */
+
+static OSSL_FUNC_provider_get_capabilities_fn *get_all_capabilities;
+
+struct asker {
+	OSSL_CALLBACK *show;
+	void *context;
+};
+
+/* libssl asks for the algorithm of each group that it is shown, and has an error's text made for
+ * each that it is not given. */
+static int show_used_group(const OSSL_PARAM *group, void *context)
+{
+	const OSSL_PARAM *algorithm = OSSL_PARAM_locate_const(group, OSSL_CAPABILITY_TLS_GROUP_ALG);
+	const struct asker *asker = context;
+	const char *name;
+
+	if (algorithm && OSSL_PARAM_get_utf8_string_ptr(algorithm, &name) &&
+	    strcasecmp(name, "X25519") != 0)
+		return 1;
+	return asker->show(group, asker->context);
+}
+
+static int get_few_capabilities(void *provider, const char *kind, OSSL_CALLBACK *show,
+				void *context)
+{
+	struct asker asker = {show, context};
+
+	return get_all_capabilities(provider, kind, show_used_group, &asker);
+}
+
+/* ---- the provider ---- */
+
+/* One function of the default provider, or ours in its place. */
+static OSSL_DISPATCH replaced(OSSL_DISPATCH function, void *provider)
+{
+	switch (function.function_id) {
+	case OSSL_FUNC_PROVIDER_QUERY_OPERATION:
+		choose_all(OSSL_FUNC_provider_query_operation(&function), provider);
+		function.function = (void (*)(void))query_few;
+		break;
+	case OSSL_FUNC_PROVIDER_GET_CAPABILITIES:
+		get_all_capabilities = OSSL_FUNC_provider_get_capabilities(&function);
+		function.function = (void (*)(void))get_few_capabilities;
+		break;
+	}
+	return function;
+}
+
 static int init_few(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *core,
 		    const OSSL_DISPATCH **ret_functions, void **ret_provider)
 {
@@ -113,13 +164,8 @@ static int init_few(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *core,
 
 	if (!ossl_default_provider_init(handle, core, &all, ret_provider))
 		return 0;
-	for (; all->function_id && count < FUNCTIONS_MAX; all++, count++) {
-		functions[count] = *all;
-		if (all->function_id != OSSL_FUNC_PROVIDER_QUERY_OPERATION)
-			continue;
-		choose_all(OSSL_FUNC_provider_query_operation(all), *ret_provider);
-		functions[count].function = (void (*)(void))query_few;
-	}
+	for (; all->function_id && count < FUNCTIONS_MAX; all++, count++)
+		functions[count] = replaced(*all, *ret_provider);
 	*ret_functions = functions;
 	return !all->function_id;
 }
