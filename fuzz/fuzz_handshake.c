@@ -59,11 +59,10 @@ static ssize_t end_read(void *context, void *data, size_t bytes)
 	return (ssize_t)n;
 }
 
-static ssize_t end_write(void *context, const void *data, size_t bytes, bool more)
+static ssize_t end_write(void *context, const void *data, size_t bytes)
 {
 	struct stream *out = ((struct end *)context)->out;
 
-	(void)more;
 	CHECK(bytes <= STREAM_BYTES - out->bytes); /* no answer is that long */
 	memcpy(out->data + out->bytes, data, bytes);
 	out->bytes += bytes;

@@ -11,7 +11,7 @@
 struct wbi_identity; /* opaque, heap; never changes, so any thread may use it */
 
 /* A key of which a copy is kept here; the caller wipes its own.
- * That its two halves belong together shows where a context is made of it.
+ * Its two halves belong together: whatever reads or makes a key sees to that (keys/private_key.h).
  * Returns WB_OK or WB_ERR_NOMEM. */
 WB_WARN_UNUSED enum wb_err wbi_identity_new(const struct wbi_private_key *key,
 					    struct wbi_identity **ret_identity,

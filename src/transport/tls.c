@@ -84,6 +84,7 @@ void wbi_tls_free(struct wbi_tls *tls)
 	if (!tls)
 		return;
 	SSL_free(tls->ssl);
+	wbi_buf_done(&tls->fetched);
 	wbi_buf_done(&tls->unsent);
 	free(tls);
 }
@@ -371,10 +372,41 @@ static bool finish_message(struct wbi_tls *tls)
 	return result == 1;
 }
 
+/* Writes records until all is taken or something stays unsent. Returns what was taken. */
+static size_t write_records(struct wbi_tls *tls, struct cursor at, size_t left)
+{
+	size_t taken = 0;
+
+	advance(&at, 0);
+	while (left > 0 && !tls->write_error && wbi_buf_bytes(&tls->unsent) == 0) {
+		size_t bytes = left < WBI_TLS_RECORD_BYTES ? left : WBI_TLS_RECORD_BYTES;
+
+		if (!write_next(tls, &at, bytes))
+			break;
+		advance(&at, bytes);
+		left -= bytes;
+		taken += bytes;
+	}
+	return taken;
+}
+
+static size_t write_gathering(struct wbi_tls *tls, struct cursor at, size_t bytes)
+{
+	struct wbi_tls_gathered gathered;
+	size_t taken;
+
+	gathered.bytes = 0;
+	tls->gathered = &gathered;
+	taken = write_records(tls, at, bytes);
+	wbi_tls_send_gathered(tls);
+	tls->gathered = NULL;
+	return taken;
+}
+
 ssize_t wbi_tls_write(struct wbi_tls *tls, const struct iovec *parts, int count)
 {
 	struct cursor at = {parts, parts + count, 0};
-	size_t left = bytes_of(parts, count), taken = 0;
+	size_t bytes = bytes_of(parts, count), taken;
 	ssize_t error;
 
 	if (!is_ready(tls, &error))
@@ -382,23 +414,14 @@ ssize_t wbi_tls_write(struct wbi_tls *tls, const struct iovec *parts, int count)
 	if (!finish_message(tls))
 		return nothing_moved(tls);
 	error = wbi_tls_flush(tls);
-	advance(&at, 0);
-	while (left > 0 && !error && wbi_buf_bytes(&tls->unsent) == 0) {
-		size_t bytes = left < WBI_TLS_RECORD_BYTES ? left : WBI_TLS_RECORD_BYTES;
-
-		tls->more = left > bytes;
-		if (!write_next(tls, &at, bytes))
-			break;
-		error = -tls->write_error;
-		advance(&at, bytes);
-		left -= bytes;
-		taken += bytes;
-	}
-	tls->more = false;
-	if (tls->state == WBI_TLS_FAILED)
-		error = -tls->error;
+	if (error || bytes == 0)
+		return error;
+	taken = bytes > WBI_TLS_RECORD_BYTES ? write_gathering(tls, at, bytes)
+					     : write_records(tls, at, bytes);
 	/* What went out before an error did go out: the error is told by the next call. */
-	return taken > 0 ? (ssize_t)taken : error;
+	if (taken > 0)
+		return (ssize_t)taken;
+	return tls->state == WBI_TLS_FAILED ? -tls->error : -tls->write_error;
 }
 
 int wbi_tls_shutdown(struct wbi_tls *tls)

@@ -26,7 +26,7 @@
 enum {
 	WBI_TLS_RECORD_BYTES = 16384,    /* of plaintext, at most */
 	WBI_TLS_HANDSHAKE_BYTES = 16384, /* that a peer may send before it is known */
-	WBI_TLS_UNSENT_BYTES = 65536,    /* past that nothing more is read from the peer */
+	WBI_TLS_UNSENT_BYTES = 262144,   /* past that nothing more is read from the peer */
 };
 
 /* ---- what all connections of a side share ---- */
@@ -39,8 +39,7 @@ struct wbi_tls_context; /* opaque, heap */
  * context and all its connections are freed.
  * A server makes its ticket keys here; a client keeps the newest ticket, in memory, for its next
  * connection: so a client's context is for one server.
- * Returns WB_OK; WB_ERR_MALFORMED: the identity's public half is not its secret's; WB_ERR_NOMEM;
- * WB_ERR_UNSUPPORTED: this OpenSSL lacks something. Does not block. */
+ * Returns WB_OK; WB_ERR_NOMEM; WB_ERR_UNSUPPORTED: this OpenSSL lacks something. Does not block. */
 WB_WARN_UNUSED enum wb_err wbi_tls_context_new(enum wbi_tls_role role,
 					       const struct wbi_identity *identity,
 					       struct wbi_tls_context **ret_context,
@@ -52,10 +51,10 @@ void wbi_tls_context_free(struct wbi_tls_context *context);
 /* ---- one connection ---- */
 
 /* Where bytes come from and go to; each returns > 0, -EAGAIN, or another -errno; read also 0 at the
- * end of the stream. more: another record follows at once. */
+ * end of the stream. */
 struct wbi_tls_io {
 	ssize_t (*read)(void *context, void *data, size_t bytes);
-	ssize_t (*write)(void *context, const void *data, size_t bytes, bool more);
+	ssize_t (*write)(void *context, const void *data, size_t bytes);
 };
 
 struct wbi_tls; /* opaque, heap */

@@ -149,8 +149,6 @@ static bool set_both(SSL_CTX *ssl_context)
 {
 	SSL_CTX_set_options(ssl_context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
 	SSL_CTX_set_mode(ssl_context, SSL_MODE_RELEASE_BUFFERS);
-	SSL_CTX_set_read_ahead(ssl_context, 1);
-	SSL_CTX_set_default_read_buffer_len(ssl_context, WBI_TLS_READ_BYTES);
 	SSL_CTX_set_verify(ssl_context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 	SSL_CTX_set_cert_verify_callback(ssl_context, judge_certificate, NULL);
 	SSL_CTX_set_msg_callback(ssl_context, wbi_tls_on_message);
@@ -173,8 +171,8 @@ static enum wb_err set_identity(SSL_CTX *ssl_context, const struct wbi_identity 
 				   "tls: this OpenSSL makes no Ed25519 key");
 	else if (!use_certificate(ssl_context, wbi_identity_key(identity)) ||
 		 SSL_CTX_use_PrivateKey(ssl_context, key) != 1)
-		err = wb_fault_set(fault, WB_ERR_MALFORMED, NULL, 0,
-				   "key: its public half is not that of its secret");
+		err = wb_fault_set(fault, WB_ERR_UNSUPPORTED, NULL, 0,
+				   "tls: this OpenSSL takes no Ed25519 key");
 	EVP_PKEY_free(key);
 	return err;
 }

@@ -1,5 +1,7 @@
 /* OpenSSL's start for TLS, and its key of an identity. */
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 
 #include "keys/library.h"
 #include "transport/agent_provider.h"
@@ -26,10 +28,30 @@ OSSL_LIB_CTX *wbi_tls_library(void)
 	return library;
 }
 
+/* With both halves, for from the secret alone OpenSSL computes the other once more. That they
+ * belong together was seen when the key was read or made (keys/private_key.h). */
+static EVP_PKEY *new_pair(const struct wbi_private_key *key)
+{
+	EVP_PKEY_CTX *maker = EVP_PKEY_CTX_new_from_name(library, "ED25519", NULL);
+	OSSL_PARAM halves[] = {
+		OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PRIV_KEY, (void *)(uintptr_t)key->seed,
+					sizeof(key->seed)),
+		OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY,
+					(void *)(uintptr_t)key->public_key.ed25519,
+					sizeof(key->public_key.ed25519)),
+		OSSL_PARAM_END,
+	};
+	EVP_PKEY *pair = NULL;
+
+	if (maker && EVP_PKEY_fromdata_init(maker) == 1)
+		(void)EVP_PKEY_fromdata(maker, &pair, EVP_PKEY_KEYPAIR, halves);
+	EVP_PKEY_CTX_free(maker);
+	return pair;
+}
+
 EVP_PKEY *wbi_tls_key_new(const struct wbi_identity *identity)
 {
 	if (identity->agent_path)
 		return wbi_agent_key_new(library, identity);
-	return EVP_PKEY_new_raw_private_key_ex(library, "ED25519", NULL, identity->key.seed,
-					       sizeof(identity->key.seed));
+	return new_pair(&identity->key);
 }

@@ -35,11 +35,13 @@ static ssize_t socket_read(void *context, void *data, size_t bytes)
 	return n < 0 ? -errno : n;
 }
 
-static ssize_t socket_write(void *context, const void *data, size_t bytes, bool more)
+/* Without MSG_MORE: what it holds back waits for the next write, for a timer where sending is
+ * paced.
+ */
+static ssize_t socket_write(void *context, const void *data, size_t bytes)
 {
 	struct wbi_tls_filter *filter = context;
-	ssize_t n =
-		send(filter->stream->watch.fd, data, bytes, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+	ssize_t n = send(filter->stream->watch.fd, data, bytes, MSG_NOSIGNAL);
 
 	return n < 0 ? -errno : n;
 }

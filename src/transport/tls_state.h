@@ -18,9 +18,7 @@
 enum {
 	WBI_TLS_FIRST_BYTES = 8, /* enough to tell what the peer speaks */
 	WBI_TLS_SEALED_BYTES = 5 + WBI_TLS_RECORD_BYTES + 1 + 16, /* a full record, RFC 8446, 5.2 */
-	/* Read from the io at once: whole records, for a rest costs a call of its own. Kept only
-	 * while there is a part of a record. */
-	WBI_TLS_READ_BYTES = 4 * WBI_TLS_SEALED_BYTES,
+	WBI_TLS_GATHERED_BYTES = 8 * WBI_TLS_SEALED_BYTES,
 	WBI_TLS_MESSAGES_MAX = 32,     /* behind the handshake, beyond one for each record */
 	WBI_TLS_REKEY_AFTER = 1 << 22, /* records; RFC 8446, 5.5 allows 2^24.5 */
 };
@@ -50,6 +48,12 @@ enum wbi_tls_misdeed {
 	WBI_TLS_UNWANTED, /* our own judge has said why */
 };
 
+/* Records of one write, to be sent together: a record at a time, each would wake the peer. */
+struct wbi_tls_gathered {
+	size_t bytes;
+	uint8_t data[WBI_TLS_GATHERED_BYTES];
+};
+
 struct wbi_tls {
 	SSL *ssl;
 	struct wbi_tls_context *context;
@@ -65,8 +69,9 @@ struct wbi_tls {
 	/* below (tls_io.c) */
 	const struct wbi_tls_io *io;
 	void *io_context;
-	struct wbi_buf unsent;
-	bool more;       /* another record follows the one that is being written */
+	struct wbi_buf fetched;            /* from the io, and not taken by OpenSSL */
+	struct wbi_buf unsent;             /* said by OpenSSL, and not taken by the io */
+	struct wbi_tls_gathered *gathered; /* during a write of several records; else NULL */
 	bool drained;    /* the io had less than was asked for: asking again is a waste */
 	bool ended;      /* the io is at its end */
 	int read_error;  /* errno */
@@ -89,6 +94,9 @@ struct wbi_tls {
 
 /* OpenSSL's two ends of tls->io. NULL: no memory. */
 BIO *wbi_tls_bio_new(struct wbi_tls *tls);
+
+/* Sends what a write has gathered; what is not taken is unsent. */
+void wbi_tls_send_gathered(struct wbi_tls *tls);
 
 /* ---- tls.c ---- */
 

@@ -390,10 +390,9 @@ static void test_answers_that_nobody_takes(void **state)
 	part();
 }
 
-static ssize_t hold(void *context, const void *data, size_t bytes, bool more)
+static ssize_t hold(void *context, const void *data, size_t bytes)
 {
 	(void)context;
-	(void)more;
 	assert_true(bytes <= sizeof(held.data) - held.bytes);
 	memcpy(held.data + held.bytes, data, bytes);
 	held.bytes += bytes;

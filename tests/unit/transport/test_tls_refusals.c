@@ -140,7 +140,7 @@ static void relay(void)
 	while ((n = (int)end_read(&wire.ends[1], data, sizeof(data))) > 0)
 		BIO_write(SSL_get_rbio(foreign.ssl), data, n);
 	while ((n = BIO_read(SSL_get_wbio(foreign.ssl), data, sizeof(data))) > 0)
-		end_write(&wire.ends[1], data, (size_t)n, false);
+		end_write(&wire.ends[1], data, (size_t)n);
 }
 
 /* Both go as far as they get. */
@@ -247,7 +247,7 @@ static void test_plain_text(void **state)
 			side_open(&ours, role ? WBI_TLS_SERVER : WBI_TLS_CLIENT, OUR_KEY);
 			side_connect(&ours, &wire.ends[0]);
 			side_step(&ours);
-			end_write(&wire.ends[1], cases[i].text, cases[i].bytes, false);
+			end_write(&wire.ends[1], cases[i].text, cases[i].bytes);
 			side_step(&ours);
 			expect_fault(&ours, WB_ERR_MALFORMED, cases[i].words);
 			side_close(&ours);
@@ -266,10 +266,10 @@ static void test_too_much_before_it_is_known(void **state)
 
 	meet_peer(false);
 	memcpy(record, head, sizeof(head));
-	end_write(&wire.ends[1], record, sizeof(record), false);
+	end_write(&wire.ends[1], record, sizeof(record));
 	memcpy(record, head, 5);
 	record[5] = 0;
-	end_write(&wire.ends[1], record, sizeof(record), false);
+	end_write(&wire.ends[1], record, sizeof(record));
 	for (int i = 0; i < PATIENCE; i++)
 		side_step(&ours);
 	expect_fault(&ours, WB_ERR_LIMIT, "before it is known");

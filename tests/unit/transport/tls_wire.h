@@ -52,13 +52,12 @@ static inline ssize_t end_read(void *context, void *data, size_t bytes)
 	return (ssize_t)bytes;
 }
 
-static inline ssize_t end_write(void *context, const void *data, size_t bytes, bool more)
+static inline ssize_t end_write(void *context, const void *data, size_t bytes)
 {
 	struct end *end = context;
 	struct pipe *out = end->out;
 	size_t room = (end->room ? end->room : PIPE_BYTES) - out->bytes;
 
-	(void)more;
 	end->writes++;
 	if (end->fail_write)
 		return -end->fail_write;
