@@ -337,6 +337,8 @@ static bool write_record(struct wbi_tls *tls, const void *data, size_t bytes)
 		tls->records = 0;
 		SSL_key_update(tls->ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
 	}
+	if (tls->records == WBI_TLS_TICKET_AT && tls->context->role == WBI_TLS_SERVER)
+		SSL_new_session_ticket(tls->ssl);
 	result = SSL_write_ex(tls->ssl, data, bytes, &put);
 	if (result != 1)
 		fail(tls, NULL);

@@ -26,6 +26,7 @@
 enum {
 	WBI_TLS_RECORD_BYTES = 16384,    /* of plaintext, at most */
 	WBI_TLS_HANDSHAKE_BYTES = 16384, /* that a peer may send before it is known */
+	WBI_TLS_TICKET_AT = 8,           /* the record of a server that its ticket precedes */
 	WBI_TLS_UNSENT_BYTES = 262144,   /* past that nothing more is read from the peer */
 };
 
@@ -38,7 +39,8 @@ struct wbi_tls_context; /* opaque, heap */
 /* This is where OpenSSL starts: make one only where TLS is spoken. identity: borrowed until the
  * context and all its connections are freed.
  * A server makes its ticket keys here; a client keeps the newest ticket, in memory, for its next
- * connection: so a client's context is for one server.
+ * connection: so a client's context is for one server. A ticket comes to those that stay: making it
+ * costs a quarter of the server's handshake, and nobody comes back to a short call.
  * Returns WB_OK; WB_ERR_NOMEM; WB_ERR_UNSUPPORTED: this OpenSSL lacks something. Does not block. */
 WB_WARN_UNUSED enum wb_err wbi_tls_context_new(enum wbi_tls_role role,
 					       const struct wbi_identity *identity,

@@ -138,7 +138,7 @@ static bool set_server(SSL_CTX *ssl_context)
 			    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_client_hello_cb(ssl_context, look_at_hello, NULL);
 	SSL_CTX_set_alpn_select_cb(ssl_context, choose_protocol, NULL);
-	return SSL_CTX_set_num_tickets(ssl_context, 1) == 1 &&
+	return SSL_CTX_set_num_tickets(ssl_context, 0) == 1 &&
 	       SSL_CTX_set_session_id_context(ssl_context, name, sizeof(name) - 1) == 1 &&
 	       SSL_CTX_set1_client_sigalgs_list(ssl_context, "ed25519") == 1;
 }

@@ -476,9 +476,12 @@ def test_a_ticket_is_no_way_in(place, environment):
         place.known.write_text(f"127.0.0.1 {public(place.host)}", encoding="utf-8")
         with Exec(environment, *place.options, relay.uri, "--", "sh", "-c", "echo on; cat") as call:
             assert call.line() == "on"
+            say = lambda word: (call.process.stdin.write(word.encode() + b"\n"), call.process.stdin.flush())
+            for word in map(str, range(10)):  # a ticket is for those that stay
+                say(word)
+                assert call.line() == word
             relay.cut("reset")
-            call.process.stdin.write(b"again\n")
-            call.process.stdin.flush()
+            say("again")
             assert call.line() == "again"
             place.authorized.write_text("", encoding="utf-8")
             relay.cut("reset")

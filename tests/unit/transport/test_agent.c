@@ -423,7 +423,6 @@ static void shake_hands_twice(const struct wbi_public_key *key, pid_t agent)
 {
 	struct side client, server;
 	struct wire wire;
-	char got[8];
 
 	open_client(&client, key, PATIENCE_MS);
 	side_open(&server, WBI_TLS_SERVER, 2);
@@ -431,7 +430,7 @@ static void shake_hands_twice(const struct wbi_public_key *key, pid_t agent)
 	expect_open(&client);
 	expect_open(&server);
 	assert_true(wbi_public_key_equal(wbi_tls_peer(server.tls), key));
-	assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), -EAGAIN);
+	take_ticket(&client, &server);
 	wire_close(&wire);
 
 	kill(agent, SIGTERM);

@@ -134,11 +134,10 @@ static void test_found_wanting(void **state)
 static void test_resumption_is_judged(void **state)
 {
 	struct judge judge = {.refuses = true};
-	char got[8];
 	(void)state;
 
 	meet();
-	assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), -EAGAIN); /* the ticket */
+	take_ticket(&client, &server);
 	connect_again();
 	wbi_tls_set_judge(client.tls, judge_key, &judge);
 	for (int i = 0; i < 100; i++) {
@@ -251,19 +250,11 @@ static void test_changed_handshake(void **state)
 
 /* ---- tickets ---- */
 
-/* The client takes its ticket from what follows the handshake. */
-static void take_ticket(void)
-{
-	char got[8];
-
-	assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), -EAGAIN);
-}
-
 static void test_resumption(void **state)
 {
 	(void)state;
 	meet();
-	take_ticket();
+	take_ticket(&client, &server);
 	connect_again();
 	meet();
 	assert_true(wbi_tls_is_resumed(client.tls));
@@ -271,6 +262,20 @@ static void test_resumption(void **state)
 	expect_peer(&client, SERVER_KEY);
 	expect_peer(&server, CLIENT_KEY);
 	carry(&client, &server, (const uint8_t *)"again", 5);
+}
+
+static void test_no_ticket_for_a_short_call(void **state)
+{
+	char got[WBI_TLS_TICKET_AT];
+	(void)state;
+
+	meet();
+	for (int i = 0; i < WBI_TLS_TICKET_AT - 1; i++)
+		assert_int_equal(put(&server, "x", 1), 1);
+	assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), WBI_TLS_TICKET_AT - 1);
+	connect_again();
+	meet();
+	assert_false(wbi_tls_is_resumed(client.tls));
 }
 
 /* A connection that was lost, which is when it counts. */
@@ -282,7 +287,7 @@ static void test_resumption_after_a_loss(void **state)
 	for (int i = 0; i < 3; i++) {
 		meet();
 		assert_int_equal(wbi_tls_is_resumed(client.tls), i > 0);
-		take_ticket();
+		take_ticket(&client, &server);
 		wire.back.ended = true;
 		assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), -ECONNRESET);
 		connect_again();
@@ -295,7 +300,7 @@ static void test_ticket_of_another_server(void **state)
 {
 	(void)state;
 	meet();
-	take_ticket();
+	take_ticket(&client, &server);
 	side_close(&server);
 	side_open(&server, WBI_TLS_SERVER, OTHER_KEY);
 	connect_again();
@@ -308,7 +313,7 @@ static void test_no_ticket_without_a_context(void **state)
 {
 	(void)state;
 	meet();
-	take_ticket();
+	take_ticket(&client, &server);
 	side_close(&client);
 	side_open(&client, WBI_TLS_CLIENT, OTHER_KEY);
 	connect_again();
@@ -333,6 +338,7 @@ int main(void)
 		TEST(test_changed_byte),
 		TEST(test_changed_handshake),
 		TEST(test_resumption),
+		TEST(test_no_ticket_for_a_short_call),
 		TEST(test_resumption_after_a_loss),
 		TEST(test_ticket_of_another_server),
 		TEST(test_no_ticket_without_a_context),

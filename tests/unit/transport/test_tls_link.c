@@ -439,7 +439,6 @@ static void half_a_message(bool ending)
 	own(&owners[0], WBI_TLS_SERVER, fds[0], false);
 	own(&owners[1], WBI_TLS_CLIENT, fds[1], true);
 	step_until(both_open);
-	step(&owners[1]); /* the usual ticket */
 	make_long_message(&owners[0]);
 	assert_int_equal(wbi_fd_write_all(fds[0], held.data, PART, NULL), WB_OK);
 	turn(&owners[1], 0);

@@ -178,4 +178,14 @@ static inline ssize_t put(struct side *side, const void *data, size_t bytes)
 	return wbi_tls_write(side->tls, &part, 1);
 }
 
+/* A server gives its ticket to a client that stays. */
+static inline void take_ticket(struct side *client, struct side *server)
+{
+	char got[WBI_TLS_TICKET_AT + 1];
+
+	for (int i = 0; i < WBI_TLS_TICKET_AT; i++)
+		assert_int_equal(put(server, "x", 1), 1);
+	assert_int_equal(wbi_tls_read(client->tls, got, sizeof(got)), WBI_TLS_TICKET_AT);
+}
+
 #endif
