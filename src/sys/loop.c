@@ -205,13 +205,24 @@ void wbi_loop_post(struct wbi_loop *loop, struct wbi_task *task)
 	pthread_mutex_unlock(&loop->posted_mutex);
 }
 
+/* Whoever has woken us lets go of it in a moment: sleeping again would take longer than that. */
+static void lock_soon(pthread_mutex_t *mutex)
+{
+	enum { TRIES = 200 };
+
+	for (int i = 0; i < TRIES; i++)
+		if (pthread_mutex_trylock(mutex) == 0)
+			return;
+	pthread_mutex_lock(mutex);
+}
+
 static void on_wake(struct wbi_watch *watch, unsigned events)
 {
 	struct wbi_loop *loop = WBI_CONTAINER(watch, struct wbi_loop, wake);
 	eventfd_t count;
 	(void)events;
 
-	pthread_mutex_lock(&loop->posted_mutex);
+	lock_soon(&loop->posted_mutex);
 	eventfd_read(watch->fd, &count);
 	move_all(&loop->posted, &loop->deferred);
 	pthread_mutex_unlock(&loop->posted_mutex);
