@@ -86,6 +86,7 @@ void wbi_tls_free(struct wbi_tls *tls)
 	SSL_free(tls->ssl);
 	wbi_buf_done(&tls->fetched);
 	wbi_buf_done(&tls->unsent);
+	free(tls->gathered);
 	free(tls);
 }
 
@@ -392,17 +393,29 @@ static size_t write_records(struct wbi_tls *tls, struct cursor at, size_t left)
 	return taken;
 }
 
+/* From the heap, for threads may have small stacks. Without memory each record goes by itself. */
 static size_t write_gathering(struct wbi_tls *tls, struct cursor at, size_t bytes)
 {
-	struct wbi_tls_gathered gathered;
 	size_t taken;
 
-	gathered.bytes = 0;
-	tls->gathered = &gathered;
+	if (!tls->gathered)
+		tls->gathered = malloc(sizeof(*tls->gathered));
+	if (!tls->gathered)
+		return write_records(tls, at, bytes);
+	tls->gathered->bytes = 0;
+	tls->gathering = true;
 	taken = write_records(tls, at, bytes);
+	tls->gathering = false;
 	wbi_tls_send_gathered(tls);
-	tls->gathered = NULL;
 	return taken;
+}
+
+/* Where nothing flows, nothing is kept to gather in. */
+static size_t write_small(struct wbi_tls *tls, struct cursor at, size_t bytes)
+{
+	free(tls->gathered);
+	tls->gathered = NULL;
+	return write_records(tls, at, bytes);
 }
 
 ssize_t wbi_tls_write(struct wbi_tls *tls, const struct iovec *parts, int count)
@@ -419,7 +432,7 @@ ssize_t wbi_tls_write(struct wbi_tls *tls, const struct iovec *parts, int count)
 	if (error || bytes == 0)
 		return error;
 	taken = bytes > WBI_TLS_RECORD_BYTES ? write_gathering(tls, at, bytes)
-					     : write_records(tls, at, bytes);
+					     : write_small(tls, at, bytes);
 	/* What went out before an error did go out: the error is told by the next call. */
 	if (taken > 0)
 		return (ssize_t)taken;

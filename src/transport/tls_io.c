@@ -122,28 +122,33 @@ static void send_now(struct wbi_tls *tls, const void *data, size_t bytes)
 
 void wbi_tls_send_gathered(struct wbi_tls *tls)
 {
+	if (tls->gathered->bytes > 0)
+		send_now(tls, tls->gathered->data, tls->gathered->bytes);
+	tls->gathered->bytes = 0;
+}
+
+static void gather(struct wbi_tls *tls, const void *data, size_t bytes)
+{
 	struct wbi_tls_gathered *gathered = tls->gathered;
 
-	if (gathered && gathered->bytes > 0)
-		send_now(tls, gathered->data, gathered->bytes);
-	if (gathered)
-		gathered->bytes = 0;
+	if (bytes > sizeof(gathered->data) - gathered->bytes)
+		wbi_tls_send_gathered(tls);
+	if (bytes > sizeof(gathered->data)) {
+		send_now(tls, data, bytes);
+		return;
+	}
+	memcpy(gathered->data + gathered->bytes, data, bytes);
+	gathered->bytes += bytes;
 }
 
 static int io_write(BIO *bio, const char *data, int bytes)
 {
 	struct wbi_tls *tls = BIO_get_data(bio);
-	struct wbi_tls_gathered *gathered = tls->gathered;
-	size_t size = (size_t)bytes;
 
-	if (gathered && size > sizeof(gathered->data) - gathered->bytes)
-		wbi_tls_send_gathered(tls);
-	if (!gathered || size > sizeof(gathered->data)) {
-		send_now(tls, data, size);
-		return bytes;
-	}
-	memcpy(gathered->data + gathered->bytes, data, size);
-	gathered->bytes += size;
+	if (tls->gathering)
+		gather(tls, data, (size_t)bytes);
+	else
+		send_now(tls, data, (size_t)bytes);
 	return bytes;
 }
 

@@ -71,7 +71,8 @@ struct wbi_tls {
 	void *io_context;
 	struct wbi_buf fetched;            /* from the io, and not taken by OpenSSL */
 	struct wbi_buf unsent;             /* said by OpenSSL, and not taken by the io */
-	struct wbi_tls_gathered *gathered; /* during a write of several records; else NULL */
+	struct wbi_tls_gathered *gathered; /* kept while data flows; NULL: none */
+	bool gathering;                    /* a write of several records is under way */
 	bool drained;    /* the io had less than was asked for: asking again is a waste */
 	bool ended;      /* the io is at its end */
 	int read_error;  /* errno */
