@@ -84,7 +84,6 @@ void wbi_tls_free(struct wbi_tls *tls)
 	if (!tls)
 		return;
 	SSL_free(tls->ssl);
-	wbi_buf_done(&tls->fetched);
 	wbi_buf_done(&tls->unsent);
 	free(tls->gathered);
 	free(tls);

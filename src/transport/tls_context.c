@@ -149,6 +149,8 @@ static bool set_both(SSL_CTX *ssl_context)
 {
 	SSL_CTX_set_options(ssl_context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
 	SSL_CTX_set_mode(ssl_context, SSL_MODE_RELEASE_BUFFERS);
+	/* One record ahead, and no more: it moves all it has of others for each, to align it. */
+	SSL_CTX_set_read_ahead(ssl_context, 1);
 	SSL_CTX_set_verify(ssl_context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 	SSL_CTX_set_cert_verify_callback(ssl_context, judge_certificate, NULL);
 	SSL_CTX_set_msg_callback(ssl_context, wbi_tls_on_message);

@@ -1,23 +1,16 @@
-/* OpenSSL's view of the bytes below a connection: a BIO that asks tls->io, several records at a
- * time in both directions, and holds what OpenSSL has not asked for yet and what the io would not
- * take.
+/* OpenSSL's view of the bytes below a connection: a BIO that asks tls->io, sends several records
+ * together, and holds what the io would not take.
  *
- * OpenSSL could read ahead by itself, but then it moves all it has once for every record, to align
- * it. The BIO takes every write, so that OpenSSL never has a record half written, which it could
- * only finish with the very same data. tls.c starts no new record while something is unsent. */
+ * The BIO takes every write, so that OpenSSL never has a record half written, which it could only
+ * finish with the very same data. tls.c starts no new record while something is unsent. */
 #include <errno.h>
 #include <openssl/bio.h>
 #include <string.h>
 
 #include "transport/tls_state.h"
 
-enum {
-	/* Whole records, for a rest costs a call of its own. Kept only while there is a part of a
-	 * record. */
-	FETCH_BYTES = 4 * WBI_TLS_SEALED_BYTES,
-	/* What one fetch may make OpenSSL say, beyond the unsent bytes at which reading stops. */
-	SLACK_BYTES = FETCH_BYTES,
-};
+/* Beyond the unsent bytes at which reading stops: what one read may add to them. */
+enum { SLACK_BYTES = 65536 };
 
 /* A write alone must not stop reading: two peers that wait to write would wait for ever. */
 _Static_assert((int)WBI_TLS_UNSENT_BYTES > (int)WBI_TLS_GATHERED_BYTES, "a write stops reading");
@@ -44,33 +37,6 @@ static void note_received(struct wbi_tls *tls, const uint8_t *data, size_t bytes
 	tls->received += bytes;
 }
 
-/* One read from the io, if it may have something. Returns > 0, -EAGAIN, 0 at the end, or -1. */
-static ssize_t fetch(struct wbi_tls *tls)
-{
-	size_t wanted = allowance(tls, FETCH_BYTES);
-	uint8_t *data;
-	ssize_t n;
-
-	if (tls->misdeed)
-		return -1;
-	if (tls->drained || wbi_tls_is_choked(tls))
-		return -EAGAIN;
-	if (wbi_buf_reserve(&tls->fetched, wanted, &data) != WB_OK) {
-		tls->read_error = ENOBUFS;
-		return -1;
-	}
-	n = tls->io->read(tls->io_context, data, wanted);
-	tls->ended = n == 0;
-	if (n < 0 && n != -EAGAIN)
-		tls->read_error = (int)-n;
-	if (n <= 0)
-		return n == 0 || n == -EAGAIN ? n : -1;
-	tls->drained = (size_t)n < wanted;
-	note_received(tls, data, (size_t)n);
-	wbi_buf_commit(&tls->fetched, (size_t)n);
-	return n;
-}
-
 /* Nothing to be had now: none has come, or the peer must first take what it makes us say. */
 static int try_later(BIO *bio)
 {
@@ -81,21 +47,26 @@ static int try_later(BIO *bio)
 static int io_read(BIO *bio, char *data, int bytes)
 {
 	struct wbi_tls *tls = BIO_get_data(bio);
-	struct wbi_slice held = wbi_buf_peek(&tls->fetched);
-	ssize_t n = tls->misdeed ? -1 : 1;
+	size_t wanted;
+	ssize_t n;
 
 	BIO_clear_retry_flags(bio);
-	if (held.bytes == 0)
-		n = fetch(tls);
-	held = wbi_buf_peek(&tls->fetched);
-	if (n > 0) {
-		n = (size_t)bytes < held.bytes ? bytes : (ssize_t)held.bytes;
-		memcpy(data, held.data, (size_t)n);
-		wbi_buf_consume(&tls->fetched, (size_t)n);
-	}
-	if (wbi_buf_bytes(&tls->fetched) == 0)
-		wbi_buf_reset(&tls->fetched);
-	return n == -EAGAIN ? try_later(bio) : (int)n;
+	if (tls->drained || wbi_tls_is_choked(tls))
+		return try_later(bio);
+	wanted = allowance(tls, (size_t)bytes);
+	if (tls->misdeed)
+		return -1;
+	n = tls->io->read(tls->io_context, data, wanted);
+	if (n == -EAGAIN)
+		return try_later(bio);
+	if (n < 0)
+		tls->read_error = (int)-n;
+	tls->ended = n == 0;
+	if (n <= 0)
+		return (int)(n < 0 ? -1 : 0);
+	tls->drained = (size_t)n < wanted;
+	note_received(tls, (const uint8_t *)data, (size_t)n);
+	return (int)n;
 }
 
 /* ---- writing ---- */
@@ -201,7 +172,6 @@ BIO *wbi_tls_bio_new(struct wbi_tls *tls)
 	bio = method ? BIO_new(method) : NULL;
 	if (!bio)
 		return NULL;
-	wbi_buf_init(&tls->fetched, FETCH_BYTES);
 	wbi_buf_init(&tls->unsent, WBI_TLS_UNSENT_BYTES + SLACK_BYTES);
 	BIO_set_data(bio, tls);
 	BIO_set_init(bio, 1);

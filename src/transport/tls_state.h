@@ -69,7 +69,6 @@ struct wbi_tls {
 	/* below (tls_io.c) */
 	const struct wbi_tls_io *io;
 	void *io_context;
-	struct wbi_buf fetched;            /* from the io, and not taken by OpenSSL */
 	struct wbi_buf unsent;             /* said by OpenSSL, and not taken by the io */
 	struct wbi_tls_gathered *gathered; /* kept while data flows; NULL: none */
 	bool gathering;                    /* a write of several records is under way */
