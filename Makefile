@@ -95,7 +95,7 @@ say    = @echo '  $(1) $@'
 endif
 
 .DEFAULT_GOAL := all
-.PHONY: all deps-build deps-test deps-bench demo test bench tidy fuzz install clean help
+.PHONY: all deps-build deps-test deps-bench demo test bench tidy fuzz man install clean help
 .PRECIOUS: $(B)/obj/%.o
 .DELETE_ON_ERROR:
 
@@ -199,12 +199,18 @@ fuzz:
 	@tools/deps build fuzz
 	@tools/fuzz $(FUZZ) $(SECONDS)
 
-install: all
+man: $(B)/man/waybill.1
+$(B)/man/waybill.1: $(BIN) tools/man docs/waybill.1.in
+	@tools/man $(BIN) $(@D)
+
+install: all man
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/waybill
 	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/waybill
 	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/libwaybill.a
 	install -m 644 include/waybill/*.h $(DESTDIR)$(PREFIX)/include/waybill/
 	install -m 644 $(B)/waybill.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/waybill.pc
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(B)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 
 clean:
 	rm -rf build
@@ -216,6 +222,7 @@ help:
 	@echo 'make bench      speed, side by side with the bare kernel'
 	@echo 'make tidy       layers, function length, banned calls'
 	@echo 'make fuzz       FUZZ=header SECONDS=60 (clang)'
+	@echo 'make man        manual pages, in build/man'
 	@echo 'make install    PREFIX=/usr/local DESTDIR='
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

@@ -225,7 +225,7 @@ static int run_lab(const struct wbi_command *command, int argc, char **argv)
 const struct wbi_command wbi_command_lab;
 const struct wbi_command wbi_command_lab = {
 	.name = "lab",
-	.summary = "See what the kernel really does: socket experiments, live.",
+	.summary = "see what the kernel really does: socket experiments, live",
 	.usage = "lab [NAME | --all] [options]",
 	.details = "Without a name it lists the experiments. Each runs on real sockets on\n"
 		   "loopback and shows every system call, what the kernel says about it,\n"

@@ -1,8 +1,15 @@
 """help, --help, --version, and wrong command lines."""
 
+import os
+import re
+import shutil
+import subprocess
+
 import pytest
 
-COMMANDS = ["serve", "exec", "jobs", "attach", "kill", "keygen", "trust", "talk", "lab"]
+from conftest import ROOT, WAYBILL
+
+COMMANDS = ["serve", "exec", "put", "get", "jobs", "attach", "kill", "keygen", "trust", "talk", "lab"]
 
 
 def is_one_line(text, *words):
@@ -38,6 +45,38 @@ def test_every_option_of_talk_is_explained(waybill):
     text = waybill("help", "talk").stdout.decode()
     for option in ["--encoding NAME", "--raw", "--timeout DURATION", "--verbose"]:
         assert option in text
+
+
+@pytest.fixture(scope="module", name="pages")
+def _pages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("man")
+    subprocess.run([ROOT / "tools" / "man", WAYBILL, folder], check=True)
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_manual_page_says_what_the_help_says(waybill, pages, command):
+    page = (pages / f"waybill-{command}.1").read_text(encoding="utf-8").replace("\\-", "-")
+    text = waybill("help", command).stdout.decode()
+    options = re.findall(r"^  +((?:-\w, )?--[^ \n]+(?: [^ \n]+)?)(?:$|  )", text, re.MULTILINE)
+    assert "-h, --help" in options
+    for option in options:
+        assert f"\n.B {option}\n" in page
+    for line in text.split("Options:")[0].splitlines()[1:]:
+        if line.startswith("  ") and "'" not in line:
+            assert f"\n{line[2:]}\n" in page
+    assert f"waybill-{command} (1)" in (pages / "waybill.1").read_text(encoding="utf-8").replace("\\-", "-")
+
+
+@pytest.mark.skipif(not (shutil.which("man") and shutil.which("groff")), reason="needs man and groff")
+@pytest.mark.parametrize("name", ["waybill", *(f"waybill-{command}" for command in COMMANDS)])
+def test_a_manual_page_is_sound(pages, name):
+    done = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", pages / f"{name}.1"], check=True,
+                          capture_output=True, env={**os.environ, "LC_ALL": "C.UTF-8", "MANPAGER": "cat"})
+    assert done.stderr == b""
+    shown = re.sub(r"\x1b\[\d*m|.\x08", "", done.stdout.decode())
+    for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "SEE ALSO"]:
+        assert f"\n{section}\n" in shown
 
 
 def test_version(waybill):
