@@ -2,7 +2,7 @@
  *
  * The C library has found that out before main; the compiler's own __builtin_cpu_supports asks the
  * processor again at every start, which costs 0.1 ms on a virtual machine, for the question traps.
- * Sources: sys/platform/x86.h of glibc (since 2.33); Intel's manual, volume 1, 14.3 and 15.2. */
+ * Sources: sys/platform/x86.h of glibc (since 2.34); Intel's manual, volume 1, 14.3 and 15.2. */
 #ifndef WBI_CPU_H
 #define WBI_CPU_H
 
@@ -12,6 +12,10 @@
 
 #if __has_include(<sys/platform/x86.h>)
 #include <sys/platform/x86.h>
+#endif
+
+/* glibc 2.33 has the header, but calls it otherwise. */
+#ifdef CPU_FEATURE_ACTIVE
 #define WBI_CPU_HAS(builtin, glibc) CPU_FEATURE_ACTIVE(glibc)
 #else
 #define WBI_CPU_HAS(builtin, glibc) (__builtin_cpu_supports(builtin) != 0)
@@ -33,7 +37,7 @@ static inline bool wbi_cpu_has_quick_avx512(void)
  * it: without glibc's nobody is said to have it. */
 static inline bool wbi_cpu_has_wide_aes(void)
 {
-#if __has_include(<sys/platform/x86.h>)
+#ifdef CPU_FEATURE_ACTIVE
 	return CPU_FEATURE_ACTIVE(AVX512F) && CPU_FEATURE_ACTIVE(AVX512BW) &&
 	       CPU_FEATURE_ACTIVE(AVX512DQ) && CPU_FEATURE_ACTIVE(AVX512VL) &&
 	       CPU_FEATURE_ACTIVE(VAES) && CPU_FEATURE_ACTIVE(VPCLMULQDQ);

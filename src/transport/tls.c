@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <openssl/err.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,7 +86,6 @@ void wbi_tls_free(struct wbi_tls *tls)
 		return;
 	SSL_free(tls->ssl);
 	wbi_buf_done(&tls->unsent);
-	free(tls->gathered);
 	free(tls);
 }
 
@@ -110,7 +110,6 @@ void wbi_tls_on_message(int is_written, int version, int type, const void *data,
 			SSL *ssl, void *context)
 {
 	struct wbi_tls *tls = context;
-
 	const uint8_t *message = data;
 
 	(void)version;
@@ -392,29 +391,24 @@ static size_t write_records(struct wbi_tls *tls, struct cursor at, size_t left)
 	return taken;
 }
 
-/* From the heap, for threads may have small stacks. Without memory each record goes by itself. */
+/* Connections have the memory by turns, for idle ones are many and need none; it is on the heap,
+ * for threads may have small stacks. Without it each record goes by itself. */
 static size_t write_gathering(struct wbi_tls *tls, struct cursor at, size_t bytes)
 {
+	struct wbi_tls_gathered *gathered = atomic_exchange(&tls->context->spare, NULL);
 	size_t taken;
 
-	if (!tls->gathered)
-		tls->gathered = malloc(sizeof(*tls->gathered));
-	if (!tls->gathered)
+	if (!gathered)
+		gathered = malloc(sizeof(*gathered));
+	if (!gathered)
 		return write_records(tls, at, bytes);
-	tls->gathered->bytes = 0;
-	tls->gathering = true;
+	gathered->bytes = 0;
+	tls->gathered = gathered;
 	taken = write_records(tls, at, bytes);
-	tls->gathering = false;
 	wbi_tls_send_gathered(tls);
-	return taken;
-}
-
-/* Where nothing flows, nothing is kept to gather in. */
-static size_t write_small(struct wbi_tls *tls, struct cursor at, size_t bytes)
-{
-	free(tls->gathered);
 	tls->gathered = NULL;
-	return write_records(tls, at, bytes);
+	free(atomic_exchange(&tls->context->spare, gathered));
+	return taken;
 }
 
 ssize_t wbi_tls_write(struct wbi_tls *tls, const struct iovec *parts, int count)
@@ -431,8 +425,8 @@ ssize_t wbi_tls_write(struct wbi_tls *tls, const struct iovec *parts, int count)
 	if (error || bytes == 0)
 		return error;
 	taken = bytes > WBI_TLS_RECORD_BYTES ? write_gathering(tls, at, bytes)
-					     : write_small(tls, at, bytes);
-	/* What went out before an error did go out: the error is told by the next call. */
+					     : write_records(tls, at, bytes);
+	/* What is encrypted is taken, sent or not: the next call tells of the error. */
 	if (taken > 0)
 		return (ssize_t)taken;
 	return tls->state == WBI_TLS_FAILED ? -tls->error : -tls->write_error;

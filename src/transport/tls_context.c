@@ -227,5 +227,6 @@ void wbi_tls_context_free(struct wbi_tls_context *context)
 	SSL_SESSION_free(context->ticket);
 	SSL_CTX_free(context->ssl_context);
 	pthread_mutex_destroy(&context->lock);
+	free(context->spare);
 	free(context);
 }

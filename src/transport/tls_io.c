@@ -12,8 +12,10 @@
 /* Beyond the unsent bytes at which reading stops: what one read may add to them. */
 enum { SLACK_BYTES = 65536 };
 
-/* A write alone must not stop reading: two peers that wait to write would wait for ever. */
-_Static_assert((int)WBI_TLS_UNSENT_BYTES > (int)WBI_TLS_GATHERED_BYTES, "a write stops reading");
+/* A write alone must not stop reading: two peers that wait to write would wait for ever. It leaves
+ * at most what was gathered, the record that did not fit, and a key update or ticket before it. */
+_Static_assert((int)WBI_TLS_UNSENT_BYTES > WBI_TLS_GATHERED_BYTES + 2 * WBI_TLS_SEALED_BYTES,
+	       "a write stops reading");
 
 /* ---- reading ---- */
 
@@ -116,7 +118,7 @@ static int io_write(BIO *bio, const char *data, int bytes)
 {
 	struct wbi_tls *tls = BIO_get_data(bio);
 
-	if (tls->gathering)
+	if (tls->gathered)
 		gather(tls, data, (size_t)bytes);
 	else
 		send_now(tls, data, (size_t)bytes);

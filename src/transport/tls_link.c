@@ -35,9 +35,7 @@ static ssize_t socket_read(void *context, void *data, size_t bytes)
 	return n < 0 ? -errno : n;
 }
 
-/* Without MSG_MORE: what it holds back waits for the next write, for a timer where sending is
- * paced.
- */
+/* Without MSG_MORE: what that holds back waits for the next write, or for a timer. */
 static ssize_t socket_write(void *context, const void *data, size_t bytes)
 {
 	struct wbi_tls_filter *filter = context;
@@ -100,7 +98,8 @@ unsigned wbi_tls_link_ready(struct wbi_stream_link *stream, unsigned events)
 		return events;
 	if (wbi_tls_handshake(filter->tls, &done, NULL))
 		return WBI_READ | WBI_HANGUP;
-	if (wbi_tls_flush(filter->tls) == 0 && done)
+	/* An error is told by the next write, and the socket itself may know of none. */
+	if (wbi_tls_flush(filter->tls) != -EAGAIN && done)
 		ready |= WBI_WRITE;
 	if (tell_end(filter))
 		ready |= WBI_HANGUP;

@@ -7,8 +7,8 @@
  *
  * In a loop the handshake goes on by itself; the owner's reads and writes say -EAGAIN until it is
  * done. `fn` is called for WBI_READ too where nothing is left in the socket but plaintext is
- * waiting, and for WBI_WRITE only where a write would be taken. A handshake that fails is told as
- * WBI_HANGUP and read as -EPROTO; wbi_tls_fault has the words.
+ * waiting, and for WBI_WRITE only where a write would be taken or fail. A handshake that fails is
+ * told as WBI_HANGUP and read as -EPROTO; wbi_tls_fault has the words.
  *
  * Without a loop the owner polls: for what wbi_tls_link_wants says; what poll returned goes
  * through wbi_tls_link_ready first. */

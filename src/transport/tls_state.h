@@ -30,6 +30,7 @@ struct wbi_tls_context {
 	unsigned rekey_after;
 	pthread_mutex_t lock;
 	SSL_SESSION *ticket; /* client: of the newest connection; under the lock */
+	_Atomic(struct wbi_tls_gathered *) spare; /* for the next write of several records */
 };
 
 enum wbi_tls_state {
@@ -70,8 +71,7 @@ struct wbi_tls {
 	const struct wbi_tls_io *io;
 	void *io_context;
 	struct wbi_buf unsent;             /* said by OpenSSL, and not taken by the io */
-	struct wbi_tls_gathered *gathered; /* kept while data flows; NULL: none */
-	bool gathering;                    /* a write of several records is under way */
+	struct wbi_tls_gathered *gathered; /* during a write of several records; else NULL */
 	bool drained;    /* the io had less than was asked for: asking again is a waste */
 	bool ended;      /* the io is at its end */
 	int read_error;  /* errno */

@@ -278,6 +278,36 @@ static void test_no_ticket_for_a_short_call(void **state)
 	assert_false(wbi_tls_is_resumed(client.tls));
 }
 
+static void test_one_ticket(void **state)
+{
+	SSL_SESSION *ticket;
+	(void)state;
+
+	meet();
+	take_ticket(&client, &server);
+	ticket = client.context->ticket;
+	assert_non_null(ticket);
+	take_ticket(&client, &server);
+	assert_ptr_equal(client.context->ticket, ticket);
+}
+
+/* In the middle of what a write gathers, and to one that has said its end. */
+static void test_ticket_among_bulk_data(void **state)
+{
+	uint8_t *data = new_pattern(BIG_BYTES);
+	char got[1];
+	(void)state;
+
+	meet();
+	assert_int_equal(wbi_tls_shutdown(client.tls), 0);
+	assert_int_equal(wbi_tls_read(server.tls, got, sizeof(got)), 0);
+	carry(&server, &client, data, BIG_BYTES);
+	connect_again();
+	meet();
+	assert_true(wbi_tls_is_resumed(client.tls));
+	free(data);
+}
+
 /* A connection that was lost, which is when it counts. */
 static void test_resumption_after_a_loss(void **state)
 {
@@ -339,6 +369,8 @@ int main(void)
 		TEST(test_changed_handshake),
 		TEST(test_resumption),
 		TEST(test_no_ticket_for_a_short_call),
+		TEST(test_one_ticket),
+		TEST(test_ticket_among_bulk_data),
 		TEST(test_resumption_after_a_loss),
 		TEST(test_ticket_of_another_server),
 		TEST(test_no_ticket_without_a_context),

@@ -112,6 +112,60 @@ static void test_few_records_and_writes(void **state)
 	free(data);
 }
 
+/* An io that takes a part may take more at once: what is behind does not overtake the rest. */
+static void test_rest_is_not_overtaken(void **state)
+{
+	enum { BYTES = 18 * WBI_TLS_RECORD_BYTES };
+
+	uint8_t *data = new_pattern(BYTES);
+	(void)state;
+
+	meet();
+	wire.ends[0].write_max = 1000;
+	carry(&client, &server, data, BYTES);
+	free(data);
+}
+
+/* The first send fails: there is no second, and the caller hears of it at the next write. */
+static void test_gathered_in_vain(void **state)
+{
+	enum { BYTES = 18 * WBI_TLS_RECORD_BYTES };
+
+	uint8_t *data = new_pattern(BYTES);
+	unsigned before;
+	(void)state;
+
+	meet();
+	before = wire.ends[0].writes;
+	wire.ends[0].fail_write = EPIPE;
+	assert_in_range(put(&client, data, BYTES), 1, BYTES / 2);
+	assert_int_equal(wire.ends[0].writes - before, 1);
+	assert_int_equal(put(&client, data, BYTES), -EPIPE);
+	assert_false(wbi_tls_has_unsent(client.tls));
+	free(data);
+}
+
+/* A connection at rest holds none of it. */
+static void test_memory_to_gather_in(void **state)
+{
+	uint8_t *data = new_pattern(BIG_BYTES);
+	struct wbi_tls_gathered *first;
+	(void)state;
+
+	meet();
+	carry(&client, &server, data, WBI_TLS_RECORD_BYTES);
+	assert_null(client.context->spare);
+	carry(&client, &server, data, BIG_BYTES);
+	assert_null(client.tls->gathered);
+	first = client.context->spare;
+	assert_non_null(first);
+	connect_again();
+	meet();
+	carry(&client, &server, data, BIG_BYTES);
+	assert_ptr_equal(client.context->spare, first);
+	free(data);
+}
+
 /* Both write more than the other takes, and go on reading: neither waits for the other for ever. */
 static void test_both_write_at_once(void **state)
 {
@@ -155,7 +209,8 @@ static void test_unread_is_known(void **state)
 	assert_false(wbi_tls_has_unread(server.tls));
 }
 
-/* The first words may come with the end of the handshake: nothing in the io tells of them. */
+/* The first words may come with the end of the handshake: OpenSSL before 3.2 has taken them in by
+ * then, and nothing in the io tells of them. */
 static void test_first_words_behind_the_handshake(void **state)
 {
 	char got[16];
@@ -166,7 +221,6 @@ static void test_first_words_behind_the_handshake(void **state)
 	assert_true(side_step(&client));
 	assert_int_equal(put(&client, "hello", 5), 5);
 	assert_true(side_step(&server));
-	assert_int_equal(wire.there.bytes, 0);
 	assert_true(wbi_tls_has_unread(server.tls));
 	assert_int_equal(wbi_tls_read(server.tls, got, sizeof(got)), 5);
 }
@@ -187,13 +241,11 @@ static void test_keys_change_along_the_way(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_handshake_in_portions),
-		TEST(test_large_data_through_a_narrow_pipe),
-		TEST(test_what_was_taken_may_change),
-		TEST(test_few_records_and_writes),
-		TEST(test_both_write_at_once),
-		TEST(test_unread_is_known),
-		TEST(test_first_words_behind_the_handshake),
+		TEST(test_handshake_in_portions),     TEST(test_large_data_through_a_narrow_pipe),
+		TEST(test_what_was_taken_may_change), TEST(test_few_records_and_writes),
+		TEST(test_rest_is_not_overtaken),     TEST(test_gathered_in_vain),
+		TEST(test_memory_to_gather_in),       TEST(test_both_write_at_once),
+		TEST(test_unread_is_known),           TEST(test_first_words_behind_the_handshake),
 		TEST(test_keys_change_along_the_way),
 	};
 

@@ -326,6 +326,32 @@ static void test_no_write_before_the_handshake(void **state)
 	wbi_fd_close(&fds[0]);
 }
 
+static ssize_t refuse(void *context, const void *data, size_t bytes)
+{
+	(void)context;
+	(void)data;
+	(void)bytes;
+	return -ENOBUFS;
+}
+
+/* The socket itself knows of no error: the owner is called to write, and hears it there. */
+static void test_error_between_link_and_socket(void **state)
+{
+	static const struct wbi_tls_io deaf = {.write = refuse};
+	struct iovec piece = {(char[]){"x"}, 1};
+	(void)state;
+
+	meet(true);
+	wbi_tls_set_io(owners[0].side.tls, &deaf, NULL);
+	assert_int_equal(wbi_link_write(link_of(&owners[0]), &piece, 1), 1);
+	owners[0].heard = 0;
+	wbi_link_want(link_of(&owners[0]), WBI_WRITE);
+	turn(&owners[0], PATIENCE_MS);
+	assert_int_equal(owners[0].heard, WBI_WRITE);
+	assert_int_equal(wbi_link_write(link_of(&owners[0]), &piece, 1), -ENOBUFS);
+	part();
+}
+
 static bool client_has_ended(void)
 {
 	return owners[0].error == 0;
@@ -511,6 +537,7 @@ int main(void)
 		TEST(test_moves_in_the_handshake),
 		TEST(test_failed_handshake_is_told),
 		TEST(test_no_write_before_the_handshake),
+		TEST(test_error_between_link_and_socket),
 		TEST(test_early_end),
 		TEST(test_answers_that_nobody_takes),
 		TEST(test_half_a_message),
