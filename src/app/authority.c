@@ -13,6 +13,8 @@
 #include "keys/authorized_keys.h"
 #include "sys/guarded.h"
 
+enum { PATH_SHOWN_MAX = 110 }; /* in the log; the reason stands behind it */
+
 struct wbi_authority {
 	char **paths;
 	unsigned count;
@@ -112,9 +114,18 @@ static void note(struct wbi_denial *denial, const char *code, const char *path,
 	if (strcmp(denial->code, "unknown-key") != 0)
 		return;
 	snprintf(denial->code, sizeof(denial->code), "%s", code);
-	wb_fault_set(&denial->why, WB_ERR_REFUSED, fault->field, 0, "%s%s%s", path ? path : "",
-		     path ? ": " : "", fault->text);
+	wb_fault_set(&denial->why, WB_ERR_REFUSED, fault->field, 0, "%.*s%s%s", PATH_SHOWN_MAX,
+		     path ? path : "", path ? ": " : "", fault->text);
 	snprintf(denial->told, sizeof(denial->told), "%s", fault->text);
+}
+
+/* A line that makes no sense may have been meant for this key: for the log, not for the peer. */
+static void note_bad_lines(struct wbi_denial *denial, const char *path,
+			   const struct wb_fault *fault)
+{
+	if (strcmp(denial->code, "unknown-key") == 0 && fault->field[0] && !denial->why.field[0])
+		wb_fault_set(&denial->why, WB_ERR_REFUSED, fault->field, 0, "%.*s: %s",
+			     PATH_SHOWN_MAX, path, fault->text);
 }
 
 /* WB_OK: this file lets the key in. */
@@ -140,6 +151,8 @@ static enum wb_err ask_file(const char *path, const struct wbi_public_key *key,
 	wbi_guarded_done(&file);
 	if (err == WB_ERR_REFUSED)
 		note(denial, "key-refused", path, &fault);
+	else if (err == WB_ERR_MISSING)
+		note_bad_lines(denial, path, &fault);
 	if (err)
 		return err;
 	err = wbi_policy_grant_key(&line, ret_grant);

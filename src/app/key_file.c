@@ -37,11 +37,18 @@ static enum wb_err parse(const struct wbi_guarded *text, struct wbi_key_file *fi
 	if (err == WB_ERR_REFUSED)
 		return wbi_private_key_peek_public(text->data, text->bytes, &file->key.public_key,
 						   fault);
-	if (err == WB_ERR_MALFORMED &&
-	    wbi_public_key_parse(text->data, text->bytes, &file->key.public_key, NULL, &other) ==
-		    WB_OK)
+	if (err != WB_ERR_MALFORMED)
+		return err;
+	switch (wbi_public_key_parse(text->data, text->bytes, &file->key.public_key, NULL,
+				     &other)) {
+	case WB_OK:
 		return WB_OK;
-	return err;
+	case WB_ERR_UNSUPPORTED: /* a public key, but of another kind: that says more */
+		*fault = other;
+		return other.err;
+	default:
+		return err;
+	}
 }
 
 /* A public key may be read by everybody. */

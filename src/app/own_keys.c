@@ -197,9 +197,13 @@ static enum wb_err none_left(const struct wbi_own_keys *keys, struct wb_fault *f
 {
 	if (keys->why.err)
 		return wb_fault_set(fault, WB_ERR_MISSING, NULL, 0, "%s", keys->why.text);
-	return wb_fault_set(
-		fault, WB_ERR_MISSING, NULL, 0,
-		"there is no key to show: 'waybill keygen' makes one, and -i names one");
+	if (keys->agent_why.err)
+		return wb_fault_set(fault, WB_ERR_MISSING, NULL, 0,
+				    "there is no key to show: none in the usual files, and %s",
+				    keys->agent_why.text);
+	return wb_fault_set(fault, WB_ERR_MISSING, NULL, 0,
+			    "there is no key to show (it has to be an Ed25519 key): 'waybill "
+			    "keygen' makes one, and -i names one");
 }
 
 enum wb_err wbi_own_keys_next(struct wbi_own_keys *keys, const struct wbi_identity **ret_identity,

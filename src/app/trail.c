@@ -6,6 +6,8 @@
 
 #include "base/text.h"
 
+static const char ellipsis[] = "…"; /* nobody hides the end of a command behind its beginning */
+
 enum { ID_SHOWN_BYTES = 4, ID_TEXT_MAX = 2 * ID_SHOWN_BYTES + 1, WHAT_MAX = 256 };
 
 /* Which session, and whose: what every line says. */
@@ -113,16 +115,20 @@ static void add_strings(const struct wbi_event *event, const char *count_name, c
 {
 	const char *at = (const char *)event->data.data, *end = at + event->data.bytes;
 	uint64_t count = 0;
-	size_t used = 0;
+	size_t used = 0, room = WHAT_MAX - strlen(ellipsis);
 
 	if (wb_header_get_integer(event->header, count_name, &count, NULL) != WB_OK)
 		return;
-	for (; count > 0 && at < end && used + 1 < WHAT_MAX; count--) {
-		size_t bytes = strnlen(at, (size_t)(end - at));
+	for (; count > 0 && at < end; count--) {
+		size_t bytes = strnlen(at, (size_t)(end - at)), taken = 0;
 
-		if (used > 0)
+		if (used > 0 && used + 1 < room)
 			out[used++] = ' ';
-		used += wbi_text_escape(at, bytes, out + used, WHAT_MAX - used, NULL);
+		used += wbi_text_escape(at, bytes, out + used, room - used, &taken);
+		if (taken < bytes) {
+			stpcpy(out + used, ellipsis);
+			return;
+		}
 		at += bytes + 1;
 	}
 }

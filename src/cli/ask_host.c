@@ -100,16 +100,37 @@ bool wbi_ask_host_key(const struct wb_host *host, bool *ret_asked)
 
 /* ---- in words ---- */
 
+/* Whatever stands in it, a shell takes it for one word: the line is there to be pasted. */
+static void print_word(const char *word)
+{
+	char shown[SHOWN_MAX];
+
+	wbi_text_escape_message(word, shown, sizeof(shown));
+	if (shown[0] && !shown[strspn(shown, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					     "0123456789_@%+=:,./-")]) {
+		fprintf(stderr, " %s", shown);
+		return;
+	}
+	fputs(" '", stderr);
+	for (const char *at = shown; *at; at++) {
+		if (*at == '\'')
+			fputs("'\\''", stderr);
+		else
+			fputc(*at, stderr);
+	}
+	fputc('\'', stderr);
+}
+
 /* One that asks nothing any more: the fingerprint in it is the question. */
 static void print_command(const struct wb_host *host, const struct wbi_ask_host *asked)
 {
-	char where[SHOWN_MAX], file[SHOWN_MAX] = "";
-
-	wbi_text_escape_message(asked->destination, where, sizeof(where));
-	if (asked->known_hosts)
-		wbi_text_escape_message(asked->known_hosts, file, sizeof(file));
-	fprintf(stderr, "  waybill trust --fingerprint %s %s%s%s%s\n", host->fingerprint,
-		file[0] ? "--known-hosts " : "", file, file[0] ? " " : "", where);
+	fprintf(stderr, "  waybill trust --fingerprint %s", host->fingerprint);
+	if (asked->known_hosts) {
+		fputs(" --known-hosts", stderr);
+		print_word(asked->known_hosts);
+	}
+	print_word(asked->destination);
+	fputc('\n', stderr);
 }
 
 static void warn(const struct wb_host *host, const struct wbi_ask_host *asked)

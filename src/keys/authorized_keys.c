@@ -161,7 +161,7 @@ static enum wb_err missing(const struct count *count, struct wb_fault *fault)
 {
 	if (!count->bad)
 		return wb_fault_set(fault, WB_ERR_MISSING, NULL, 0, "no line has this key");
-	return wb_fault_set(fault, WB_ERR_MISSING, NULL, 0,
+	return wb_fault_set(fault, WB_ERR_MISSING, "line", 0,
 			    "no line has this key (%zu make no sense or are too long, the first is "
 			    "line %zu)",
 			    count->bad, count->first_bad);

@@ -53,7 +53,8 @@ void wbi_authorized_done(struct wbi_authorized *authorized);
 /* Looks for the first line that lets `key` in. Lines for other keys and other kinds of keys, and
  * lines marked cert-authority, are passed over.
  *
- * Returns WB_OK and the caller owns *ret_authorized. WB_ERR_MISSING: no line has this key.
+ * Returns WB_OK and the caller owns *ret_authorized. WB_ERR_MISSING: no line has this key;
+ * fault.field is "line" where some make no sense, and fault.text says how many.
  * WB_ERR_REFUSED: lines have it, and none lets it in; fault.field names the option of the first of
  * them, fault.text says the line and the reason, fault.offset is the line's place in the text.
  * WB_ERR_NOMEM. Never blocks. */

@@ -4,13 +4,15 @@ import json
 import os
 import pwd
 import re
+import socket
 import time
 
 import pytest
 
 from conftest import eventually, wait_readable
-from secure import LISTEN, Place, dial, fingerprint, own, place, public, ssh_keygen
+from secure import LISTEN, USER, Place, dial, fingerprint, own, place, public, ssh_keygen
 from sessions import FOREVER, Exec, is_running, outcome
+from test_hygiene import end, inherit
 
 __all__ = ["Place", "place"]
 
@@ -25,6 +27,19 @@ def test_from(place):
     running.stderr.find_all(rf"key-refused: {re.escape(str(place.authorized))}: line 1: from: ")
     place.authorize('from="127.0.0.0/8,!127.0.0.2"')
     assert place.gets_in(running.uri)
+    place.authorize('from="*,!127.0.0.0/8"')
+    place.is_refused(running.uri, "line 1: from: 127.0.0.1")
+    place.authorize('from="*,!127.0.0.0/33"')  # nobody knows whom it was to keep out
+    place.is_refused(running.uri, "makes no sense")
+
+
+def test_from_over_ipv6(place):
+    running = place.serve("--listen", "tls://[::1]:0")
+    place.known.write_text(f"* {public(place.host)}", encoding="utf-8")
+    for networks, is_let_in in (("::1", True), ("0:0::0:1/128", True), ("*,!::/64", False), ("127.0.0.1", False),
+                                ("0.0.0.0/0", False)):
+        place.authorize(f'from="{networks}"')
+        assert place.gets_in(running.uris[1]) if is_let_in else place.is_refused(running.uris[1], "from: ::1")
 
 
 def test_expiry(place):
@@ -33,6 +48,46 @@ def test_expiry(place):
     place.is_refused(running.uri, "expir")
     place.authorize('expiry-time="99990101Z"')
     assert place.gets_in(running.uri)
+
+
+def test_from_over_a_socket_of_ipv6(place, environment):
+    """As systemd opens one, for both: whoever comes over IPv4 has an address of IPv4."""
+    place.known.write_text(f"* {public(place.host)}", encoding="utf-8")
+    place.authorize('from="127.0.0.0/8"')
+    with socket.socket(socket.AF_INET6) as listener:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.bind(("::ffff:127.0.0.1", 0))
+        listener.listen(16)
+        port = listener.getsockname()[1]
+        process = inherit(listener, environment, "tls", "--user", USER, "--host-key", place.host,
+                          "--authorized-keys", place.authorized)
+        try:
+            assert place.gets_in(f"tls://127.0.0.1:{port}")
+            place.authorize('from="::/0"')
+            place.is_refused(f"tls://127.0.0.1:{port}", "from: 127.0.0.1")
+        finally:
+            assert end(process) == 0
+
+
+@pytest.mark.parametrize("zone, is_let_in", [("UTC0", True), ("EAST-14", False), ("WEST+12", True)])
+def test_expiry_is_told_in_the_daemons_time_zone(place, environment, zone, is_let_in):
+    """Unless it ends in Z, as for sshd."""
+    soon = time.strftime("%Y%m%d%H%M%S", time.gmtime(time.time() + 3600))
+    place.authorize(f'expiry-time="{soon}"')
+    running = place.serve(env={**environment, "TZ": zone})
+    assert place.gets_in(running.uri) if is_let_in else place.is_refused(running.uri, "expir", soon)
+    place.authorize(f'expiry-time="{soon}Z"')
+    assert place.gets_in(running.uri)
+
+
+def test_lines_that_make_no_sense_are_in_the_log(place):
+    """One of them may have been meant for the key; the peer has no business with that."""
+    place.authorized.write_text(f'# mine\ncommand="without an end {public(place.key)}', encoding="utf-8")
+    running = place.serve()
+    message = place.is_refused(running.uri, "not authorized")
+    assert "sense" not in message
+    running.stderr.find_all(rf"unknown-key: {re.escape(str(place.authorized))}: no line has this key \(1 make no "
+                            r"sense or are too long, the first is line 2\)")
 
 
 def test_an_unknown_option(place):
@@ -304,6 +359,17 @@ def test_the_trail_in_text(place):
     assert "\x1b" not in running.stderr.text
 
 
+@pytest.mark.parametrize("words", [["true", "x" * 300], ["true", *["x"] * 300], ["true", "\x1b" * 200]])
+def test_a_command_that_is_too_long_for_the_trail(place, words):
+    """It is cut where it can be seen: nobody hides what he does behind how it begins."""
+    running = place.serve()
+    place.exec(running.uri, *words)
+    shown, = running.stderr.find_all(r"call 1: exec (.*)$")
+    assert shown.startswith("true ") and shown.endswith("…") and 200 < len(shown) <= 256
+    place.exec(running.uri, "true", "x" * 200)
+    assert not running.stderr.find_all(r"call 1: exec (.*)$", 2)[1].endswith("…")
+
+
 def test_secrets_are_not_in_the_trail(place):
     running = place.serve()
     done = place._waybill("exec", *place.options, "-e", "TOKEN=verysecret", running.uri, "--", "true")
@@ -316,8 +382,9 @@ def test_plain_calls_leave_a_trail_too(daemon, waybill, tmp_path):
     running = daemon("--log", "json", "--listen", f"unix://{tmp_path}/s")
     assert waybill("exec", running.uri, "--", "true").returncode == 0
     eventually(lambda: any(e["event"] == "ended" for e in events(running)))
-    assert [e["event"] for e in events(running)] == ["session", "call", "outcome", "ended"]
-    assert events(running)[0]["who"] == f"uid:{os.getuid()}"
+    told = [e for e in events(running) if "session" in e]
+    assert [e["event"] for e in told] == ["session", "call", "outcome", "ended"]
+    assert all(e["who"] == f"uid:{os.getuid()}" for e in told)
 
 
 def test_wrong_format(waybill):

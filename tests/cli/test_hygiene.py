@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import EVENT_SECONDS, ROOT, WAYBILL, Daemon, wait_exit, wait_readable
-from secure import LISTEN, Place, USER, place, public, ssh_keygen
+from secure import LISTEN, Place, USER, fingerprint, place, public, ssh_keygen
 
 __all__ = ["Place", "place"]
 
@@ -62,12 +62,12 @@ def test_the_daemon_becomes_its_user(place, second_user, public_folder, environm
     shutil.copy(place.authorized, public_folder / "authorized")
     running = place._daemon("--user", name, "--listen", "tls://127.0.0.1:0", "--host-key", place.host,
                             "--authorized-keys", public_folder / "authorized",
-                            env={**environment, "TMPDIR": "/tmp"})
+                            env={**environment, "TMPDIR": "/tmp"}, extra_groups=[0, 12345])
     place.known.write_text(f"[127.0.0.1]:{running.port} {public(place.host)}", encoding="utf-8")
     status = status_of(running.pid)
     assert status["Uid"] == [str(second_user.uid)] * 4
     assert status["Gid"] == [str(second_user.gid)] * 4
-    assert "0" not in status["Groups"]
+    assert not {"0", "12345"} & set(status["Groups"])
     assert set(status["CapEff"] + status["CapPrm"]) == {"0" * 16}
     for task in Path(f"/proc/{running.pid}/task").iterdir():
         assert status_of(f"{running.pid}/task/{task.name}")["Uid"] == status["Uid"]
@@ -139,8 +139,8 @@ def test_another_user_at_an_inherited_unix_socket(second_user, public_binary, pu
             public_folder.chmod(0o777)
             done, ran = try_as(second_user, public_binary, public_folder, f"unix://{public_folder}/s")
             assert done.returncode == 255 and not ran
-            line = process.stderr.readline().decode()
-            assert re.search(rf"refused .*uid {second_user.uid} opened the socket", line), line
+            refusal = rf"refused .*uid {second_user.uid} opened the socket"
+            assert any(re.search(refusal, line.decode()) for line in process.stderr)
             assert waybill("exec", f"unix://{public_folder}/s", "--", "true").returncode == 0
         finally:
             assert end(process) == 0
@@ -192,6 +192,30 @@ def test_host_keys_that_will_not_do(waybill, tmp_path, what, word):
     assert done.returncode == 1 and word in done.stderr.decode(), done.stderr
 
 
+@root_only
+def test_roots_daemon_has_the_host_key_of_sshd(daemon):
+    """So that whoever knows the host from ssh knows it here."""
+    path = "/etc/ssh/ssh_host_ed25519_key"
+    if not os.path.exists(path):
+        pytest.skip(f"there is no {path} here (Debian: openssh-server)")
+    running = daemon(*LISTEN)
+    assert running.stderr.find_all(rf"^host key (SHA256:\S+) {path}$") == [fingerprint(path)]
+
+
+@root_only
+def test_a_users_daemon_makes_its_host_key_once(daemon, second_user, public_binary, public_folder, environment):
+    os.chown(public_folder, second_user.uid, second_user.gid)
+    theirs = {name: value for name, value in environment.items() if not name.startswith("XDG_")}
+    options = {"executable": public_binary, "cwd": "/", **second_user.popen_options,
+               "env": {**theirs, "HOME": str(public_folder), "TMPDIR": "/tmp"}}
+    path = public_folder / ".config" / "waybill" / "host_key"
+    first = daemon("--listen", "tls://127.0.0.1:0", **options)
+    shown = first.stderr.find_all(rf"^host key (SHA256:\S+) {path}, made just now$")
+    assert (path.stat().st_mode & 0o777, path.stat().st_uid) == (0o600, second_user.uid)
+    second = daemon("--listen", "tls://127.0.0.1:0", **options)
+    assert second.stderr.find_all(rf"^host key (SHA256:\S+) {path}$") == shown == [fingerprint(path)]
+
+
 # --- units ---
 
 UNITS = sorted((ROOT / "packaging" / "systemd").glob("*/*"))
@@ -206,6 +230,14 @@ def test_units_name_options_that_exist(waybill, path):
             assert f"{name} " in known, name
     for name in re.findall(r"^FileDescriptorName=(.*)", text, re.MULTILINE):
         assert name in ("session", "tls")
+
+
+def test_a_port_is_opened_by_who_enables_it_alone():
+    """Whatever else is started: a service pulls in all that its Sockets= names, and a unit what it wants."""
+    for path in UNITS:
+        text = path.read_text(encoding="utf-8")
+        pulled = re.findall(r"^(Sockets|Wants|Requires|Requisite|BindsTo|Upholds|Also)=(.*)$", text, re.MULTILINE)
+        assert not [names for _, names in pulled if "tls" in names], path
 
 
 def test_units_are_hardened(tmp_path):

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import resource
 import signal
 import socket
@@ -166,7 +167,9 @@ def test_sockets_are_inherited_and_readiness_is_told(environment, abstract):
             assert manager.recv(100) == b"STOPPING=1"
             assert wait_exit(process) == 0
             port = listener.getsockname()[1]
-            assert process.stderr.read() == b"listening exec-length+tcp://127.0.0.1:%d\n" % port
+            listening, cgroups = process.stderr.read().splitlines()
+            assert listening == b"listening exec-length+tcp://127.0.0.1:%d" % port
+            assert re.match(rb"waybill serve: (each command gets a cgroup, in|commands get no cgroups:) .", cgroups)
 
 
 def test_nothing_becomes_a_closed_stdin_stdout_or_stderr(environment):

@@ -1,6 +1,7 @@
 """tls: the right key gets in, and everything else is refused with a word of its own."""
 
 import base64
+import io
 import json
 import os
 import shutil
@@ -73,7 +74,14 @@ def test_of_several_keys_the_right_one_is_found(place):
 
 def test_an_rsa_key(place):
     rsa = ssh_keygen(place.folder / "rsa", kind="rsa")
-    place.is_refused(place.serve().uri, "ssh-rsa", "rsa", options=["-i", rsa, "--known-hosts", place.known])
+    place.is_refused(place.serve().uri, str(rsa), "ssh-rsa is not supported", "only ssh-ed25519",
+                     options=["-i", rsa, "--known-hosts", place.known])
+
+
+def test_a_public_rsa_key(place):
+    rsa = ssh_keygen(place.folder / "rsa", kind="rsa")
+    place.is_refused(place.serve().uri, "rsa.pub", "ssh-rsa is not supported",
+                     options=["-i", f"{rsa}.pub", "--known-hosts", place.known])
 
 
 def test_an_authorized_rsa_key_is_passed_over(place):
@@ -89,7 +97,14 @@ def test_a_locked_key(place):
 
 
 def test_no_key_at_all(place):
-    place.is_refused(place.serve().uri, "no key", "keygen", options=["--known-hosts", place.known])
+    place.is_refused(place.serve().uri, "no key", "Ed25519", "keygen", options=["--known-hosts", place.known])
+
+
+def test_no_key_and_an_agent_that_is_not_there(place, environment, tmp_path):
+    """Who relies on ssh-agent hears that it is gone."""
+    environment["SSH_AUTH_SOCK"] = str(tmp_path / "gone")
+    place.is_refused(place.serve().uri, "no key", "ssh-agent", str(tmp_path / "gone"),
+                     options=["--known-hosts", place.known])
 
 
 def test_a_key_that_others_can_read(place):
@@ -417,6 +432,7 @@ def test_who_connects_and_goes_leaves_nothing(place):
 def test_a_thousand_half_open_handshakes(place, first):
     """Nobody good is kept out by those who never say who they are."""
     running = place.serve()
+    before = len(running.descriptors())
     crowd = [dial(running.address) for _ in range(1000)]
     for connection in crowd:
         try:
@@ -426,7 +442,7 @@ def test_a_thousand_half_open_handshakes(place, first):
     try:
         for _ in range(5):
             assert place.gets_in(running.uri)
-        assert len(running.descriptors()) < 400
+        assert len(running.descriptors()) < before + 128 + 20  # the budget of a source, and what is just begun
     finally:
         for connection in crowd:
             connection.close()
@@ -469,10 +485,36 @@ def test_attach_goes_to_the_worker_of_the_job(place, environment):
             assert call.wait() == 0, call.process.stderr.read()
 
 
+class Overhearing(Relay):
+    """Keeps what the client of each connection says first."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.first = {}
+
+    def _read(self, pair, end):
+        if pair not in self.first and end is next(iter(pair.ends)):
+            self.first[pair] = end.recv(65536, socket.MSG_PEEK)
+        super()._read(pair, end)
+
+
+def has_ticket(hello):
+    """Whether a TLS 1.3 ClientHello has the extension pre_shared_key (RFC 8446, section 4.2.11)."""
+    stream = io.BytesIO(hello[5 + 4 + 2 + 32:])
+    take = lambda width: stream.read(int.from_bytes(stream.read(width), "big"))
+    take(1), take(2), take(1)  # session id, ciphers, compression
+    extensions = io.BytesIO(take(2))
+    kinds = []
+    while head := extensions.read(4):
+        kinds.append(int.from_bytes(head[:2], "big"))
+        extensions.read(int.from_bytes(head[2:], "big"))
+    return 41 in kinds
+
+
 def test_a_ticket_is_no_way_in(place, environment):
     """A client that comes back with a TLS ticket is asked for its key's right to come in like anybody else."""
     running = place.serve()
-    with Relay(running.port, transport="tls") as relay:
+    with Overhearing(running.port, transport="tls") as relay:
         place.known.write_text(f"127.0.0.1 {public(place.host)}", encoding="utf-8")
         with Exec(environment, *place.options, relay.uri, "--", "sh", "-c", "echo on; cat") as call:
             assert call.line() == "on"
@@ -487,6 +529,10 @@ def test_a_ticket_is_no_way_in(place, environment):
             relay.cut("reset")
             assert call.wait() == 255
             assert b"not authorized" in call.process.stderr.read()
+        # At the door, and not only by those who look after sessions when the file has changed.
+        running.stderr.find_all(r"refused 127\.0\.0\.1:\d+, SHA256:\S+: unknown-key")
+        tickets = [has_ticket(hello) for hello in relay.first.values()]
+        assert not tickets[0] and all(tickets[1:]) and len(tickets) > 2, tickets
 
 
 def test_jobs_of_a_key_are_its_own_and_the_users(place, daemon, waybill, environment, tmp_path):

@@ -470,3 +470,51 @@ def test_hostile_servers(place, name, command):
     assert done.returncode == 255 and done.stdout == b"" and "\x1b" not in message, message
     assert 0 < len(message) < 500, message
     assert place.known.read_bytes() == b""
+
+
+class ForeignHost(Hostile):
+    """A host that speaks TLS, but not ours."""
+
+    def __init__(self, certificate, secret, **changes):
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate, secret)
+        self._context.set_alpn_protocols(changes.pop("protocols", ["waybill/1"]))
+        for name, value in changes.items():
+            setattr(self._context, name, value)
+        super().__init__(b"", True)
+
+    def _run(self):
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(EVENT_SECONDS)
+                try:
+                    self._context.wrap_socket(connection, server_side=True).close()
+                except OSError:  # an SSLError is one
+                    continue
+
+
+FOREIGN = {
+    "tls 1.2": ("ed25519", {"maximum_version": ssl.TLSVersion.TLSv1_2}, "no TLS 1.3"),
+    "another protocol": ("ed25519", {"protocols": ["http/1.1"]}, "does not speak waybill/1"),
+    "rsa": ("rsa:2048", {}, "Ed25519"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_foreign_hosts(place, tmp_path, name):
+    """Refused in words of their own, by a client that would believe anybody; nothing is written down."""
+    need("openssl")
+    kind, changes, word = FOREIGN[name]
+    certificate, secret = str(tmp_path / "foreign.crt"), str(tmp_path / "foreign.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", kind, "-nodes", "-keyout", secret, "-out", certificate,
+                    "-subj", "/CN=x"], check=True, capture_output=True, timeout=EVENT_SECONDS)
+    place.known.write_text("", encoding="utf-8")
+    with ForeignHost(certificate, secret, **changes) as server:
+        message = place.is_refused(server.uri, word, options=[*place.options, "--accept-new"])
+        done = place._waybill("trust", "--yes", "--known-hosts", place.known, server.uri)
+    assert done.returncode == 255 and word in done.stderr.decode(), done.stderr
+    assert place.known.read_bytes() == b"" and "fingerprint" not in message

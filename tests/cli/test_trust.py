@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -25,9 +26,14 @@ class Terminal:
         self._ours, theirs = pty.openpty()
         self.process = subprocess.Popen([WAYBILL, *map(str, arguments)], env=environment, stdin=theirs,
                                         stdout=subprocess.PIPE, stderr=theirs, start_new_session=True,
-                                        preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)))
+                                        preexec_fn=self._be_in_the_foreground)
         os.close(theirs)
         self.shown = ""
+
+    @staticmethod
+    def _be_in_the_foreground():
+        os.close(os.open(os.ttyname(0), os.O_RDWR))
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell ignores it for what it starts in the background
 
     def __enter__(self):
         return self
@@ -124,6 +130,18 @@ def test_in_a_script_nothing_is_trusted_by_itself(place, fresh, waybill):
     assert done.returncode == 0 and place.gets_in(fresh.uri)
 
 
+def test_the_command_that_trusts_can_be_pasted(place, fresh):
+    """A shell takes each of its words as one, whatever stands in it."""
+    known = place.folder / "it's here" / "known hosts"
+    destination = f"$(touch ran);`id`@127.0.0.1:{fresh.port}"
+    message = place.is_refused(destination, options=["-i", place.key, "--known-hosts", known])
+    line = next(line for line in message.splitlines() if line.startswith("  waybill trust "))
+    assert shlex.split(line) == ["waybill", "trust", "--fingerprint", fingerprint(place.host), "--known-hosts",
+                                 str(known), destination]
+    assert place._waybill(*shlex.split(line)[1:]).returncode == 0
+    assert place.gets_in(fresh.uri, options=["-i", place.key, "--known-hosts", known])
+
+
 def test_a_changed_key_is_not_written_down(place, waybill):
     running = place.serve()
     other = ssh_keygen(place.folder / "other")
@@ -179,3 +197,41 @@ def test_stdin_is_left_to_the_command(place, fresh, environment):
         terminal.type("yes\n")
         assert terminal.wait() == 0
     assert place.gets_in(fresh.uri)
+
+
+NAMES = [
+    ("*", True), ("127.0.0.*", True), ("127.0.0.?", True), ("[127.0.0.1]:{port}", True), ("far,127.0.0.1,near", True),
+    ("[127.0.0.1]:1", False), ("127.0.0.2", False), ("*,!127.0.0.1,![127.0.0.1]:{port}", False),
+    ("![127.*,[127.0.0.1]:{port}", False), ("# 127.0.0.1", False), ("@cert-authority *", False), ("@unheard-of *", False),
+]
+
+
+@pytest.mark.parametrize("names, is_known", NAMES)
+def test_what_names_a_host(place, names, is_known):
+    running = place.serve()
+    other = public(ssh_keygen(place.folder / "other"))
+    names = names.format(port=running.port)
+    place.known.write_text(f"elsewhere {other}{names} {public(place.host)}", encoding="utf-8")
+    assert place.gets_in(running.uri) if is_known else place.is_refused(running.uri, "not known")
+
+
+@pytest.mark.parametrize("names, word", [("*,!127.0.0.1,![127.0.0.1]:{port}", None), ("127.*", "REVOKED"),
+                                         ("[127.0.0.1]:{port}", "REVOKED")])
+def test_whom_a_revoked_line_names(place, names, word):
+    """Wherever the line stands, and whatever else is known of the key."""
+    running = place.serve()
+    revoked = f"@revoked {names.format(port=running.port)} {public(place.host)}"
+    for text in (revoked + place.known.read_text("utf-8"), place.known.read_text("utf-8") + revoked):
+        place.known.write_text(text, encoding="utf-8")
+        assert place.is_refused(running.uri, word) if word else place.gets_in(running.uri)
+
+
+def test_several_keys_of_a_host(place):
+    """One of them is enough, in lines that were written twice, with line ends of another system, or without one."""
+    running = place.serve()
+    other = public(ssh_keygen(place.folder / "other"))
+    right = place.known.read_text("utf-8")
+    for text in (right.replace(public(place.host), other) + right, right + right, right.replace("\n", "\r\n"),
+                 right.rstrip("\n")):
+        place.known.write_text(text, encoding="utf-8", newline="")
+        assert place.gets_in(running.uri)
