@@ -55,8 +55,8 @@ typedef int wbi_transfer_fn(char **sources, int count, const char *target,
 int wbi_transfer_command(const struct wbi_command *command, int argc, char **argv,
 			 const char *operands, wbi_transfer_fn *transfer);
 
-/* Whether stdin or stdout can be what "-" means: 0, or the exit code where the program was started
- * without it, which has been told then. */
+/* Whether stdin or stdout can be what "-" and --json mean: 0, or the exit code where the program
+ * was started without it, which has been told then. */
 int wbi_transfer_standard(const struct wbi_command *command, int fd);
 
 /* Says that it could not begin. what: NULL where the fault names it. Returns the exit code. */

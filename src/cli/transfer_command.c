@@ -110,7 +110,7 @@ int wbi_transfer_command(const struct wbi_command *command, int argc, char **arg
 			 const char *operands, wbi_transfer_fn *transfer)
 {
 	struct wbi_files_request request;
-	int first;
+	int first, code = 0;
 
 	wbi_reach_init();
 	switch (wbi_opt_parse(command, table, false, argc, argv, &first)) {
@@ -125,5 +125,9 @@ int wbi_transfer_command(const struct wbi_command *command, int argc, char **arg
 		return wbi_opt_wrong(command, "%s", operands);
 	if (!make_request(command, &request))
 		return WBI_EXIT_USAGE;
+	if (wbi_transfer_flags.json)
+		code = wbi_transfer_standard(command, STDOUT_FILENO);
+	if (code)
+		return code;
 	return transfer(argv + first, argc - first - 1, argv[argc - 1], &request);
 }

@@ -82,6 +82,7 @@ enum wb_err wbi_file_receiver_new(const struct wbi_file_receiver_options *option
 	if (options->sink < 0)
 		receiver->target = *options->target;
 	receiver->content.fd = receiver->content.old = -1;
+	receiver->bases_max = wbi_basis_max();
 	wbi_list_init(&receiver->wanted);
 	wbi_list_init(&receiver->asking);
 	wbi_list_init(&receiver->later);
@@ -177,14 +178,18 @@ static enum wb_err tell_saved(struct wbi_file_receiver *receiver)
 enum wb_err wbi_receiver_flush(struct wbi_file_receiver *receiver)
 {
 	struct wbi_commit *commit = &receiver->commit;
-	bool stopped = receiver->err;
+	bool stopped = receiver->err, found = commit->found;
+	int lost = 0, error;
 
 	receiver->flushing = true;
-	if (wbi_commit_sync(commit) != 0)
+	if (wbi_commit_sync(commit) != 0) {
+		/* What was there before is no entry of the batch: nobody else tells of it. */
+		lost = found ? errno : 0;
 		wbi_commit_forget(commit, errno);
+	}
 	wbi_commit_rename(commit);
 	(void)wbi_receiver_link_later(receiver);
-	int error = wbi_commit_finish(commit) == 0 ? 0 : errno;
+	error = wbi_commit_finish(commit) == 0 ? lost : errno;
 	receiver->flushing = false;
 	errno = error;
 	if (error)
@@ -430,7 +435,7 @@ enum wb_err wbi_file_receiver_take(struct wbi_file_receiver *receiver, const voi
 
 static bool has_asking(const struct wbi_file_receiver *receiver)
 {
-	return receiver->basis.blocks_left || !wbi_list_empty(&receiver->asking);
+	return receiver->basis.blocks_left || wbi_basis_may_begin(receiver);
 }
 
 static size_t drain(struct wbi_file_receiver *receiver, uint8_t *out, size_t room)
@@ -458,7 +463,7 @@ enum wb_err wbi_file_receiver_answers(struct wbi_file_receiver *receiver, void *
 			got = wbi_basis_fill(receiver, at, room - used, &budget);
 		else if (wbi_buf_bytes(&receiver->answers))
 			got = drain(receiver, at, room - used);
-		else if (!wbi_list_empty(&receiver->asking) && !receiver->err)
+		else if (wbi_basis_may_begin(receiver) && !receiver->err)
 			err = wbi_basis_begin(receiver, at, room - used, &got);
 	}
 	*ret_bytes = used;

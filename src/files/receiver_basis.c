@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,7 +16,24 @@
 #include "files/receiver_state.h"
 #include "sys/fd.h"
 
+enum {
+	BASES_MIN = 4,
+	BASES_SHARE =
+		32, /* of all descriptors: two of each so many are for the bases of one call */
+};
+
 enum { OLD_FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC };
+
+unsigned wbi_basis_max(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < BASES_MIN * BASES_SHARE)
+		return BASES_MIN;
+	if (limit.rlim_cur / BASES_SHARE > WBI_ITEM_OFFERS_MAX)
+		return WBI_ITEM_OFFERS_MAX;
+	return (unsigned)(limit.rlim_cur / BASES_SHARE);
+}
 
 bool wbi_basis_is_named(struct wbi_file_receiver *receiver, const struct wbi_wanted *wanted)
 {
@@ -26,6 +44,27 @@ bool wbi_basis_is_named(struct wbi_file_receiver *receiver, const struct wbi_wan
 	       named.st_dev == wanted->old.st_dev && named.st_ino == wanted->old.st_ino;
 }
 
+/* Only those that can have a basis are opened, and only those whose name others may know. */
+static bool has_basis(const struct wbi_file_receiver *receiver, const struct wbi_wanted *wanted)
+{
+	bool large = !wanted->has_size || wanted->size > WBI_ITEM_SMALL_BYTES;
+
+	return large && receiver->options.sink < 0 && !wbi_folder_is_fresh(wanted->folder);
+}
+
+static struct wbi_wanted *next_asking(const struct wbi_file_receiver *receiver)
+{
+	return WBI_CONTAINER(receiver->asking.next, struct wbi_wanted, ask);
+}
+
+bool wbi_basis_may_begin(const struct wbi_file_receiver *receiver)
+{
+	unsigned most = receiver->scarce ? 1 : receiver->bases_max;
+
+	return !wbi_list_empty(&receiver->asking) &&
+	       (receiver->bases < most || !has_basis(receiver, next_asking(receiver)));
+}
+
 static void find_old(struct wbi_file_receiver *receiver, struct wbi_wanted *wanted)
 {
 	int at = wbi_folder_fd(&receiver->folders, wanted->folder);
@@ -33,15 +72,17 @@ static void find_old(struct wbi_file_receiver *receiver, struct wbi_wanted *want
 	if (at < 0 || receiver->options.no_delta)
 		return;
 	wanted->old_fd = openat(at, wanted->name, OLD_FLAGS);
-	if (wanted->old_fd >= 0 &&
-	    (fstat(wanted->old_fd, &wanted->old) != 0 || !S_ISREG(wanted->old.st_mode) ||
-	     wanted->old.st_size < WBI_RECEIVER_BASIS_MIN || wbi_fd_is_scarce(wanted->old_fd)))
+	if (wanted->old_fd < 0)
+		return;
+	receiver->scarce |= wbi_fd_is_scarce(wanted->old_fd);
+	if (receiver->scarce || fstat(wanted->old_fd, &wanted->old) != 0 ||
+	    !S_ISREG(wanted->old.st_mode) || wanted->old.st_size < WBI_RECEIVER_BASIS_MIN)
 		wbi_fd_close(&wanted->old_fd);
 }
 
 static void find_left(struct wbi_file_receiver *receiver, struct wbi_wanted *wanted)
 {
-	int at = wbi_folder_fd(&receiver->folders, wanted->folder);
+	int at = wbi_folder_fd(&receiver->folders, wanted->folder), opened;
 
 	if (at < 0)
 		return;
@@ -49,13 +90,16 @@ static void find_left(struct wbi_file_receiver *receiver, struct wbi_wanted *wan
 		wbi_temporary_resume(at, wanted->name, wanted->temporary, &wanted->left_bytes);
 	if (wanted->left < 0)
 		wanted->held = wbi_temporary_look(at, wanted->name, &wanted->held_then);
+	opened = wanted->left >= 0 ? wanted->left : wanted->held;
+	receiver->scarce = opened >= 0 ? wbi_fd_is_scarce(opened) : errno == EMFILE;
 }
 
 /* What another transfer has written so far serves as well as an old file, if it is more: often it
  * is this transfer's own beginning, whose session is still waited for. */
-static void prefer_held(struct wbi_wanted *wanted)
+static void prefer_held(const struct wbi_file_receiver *receiver, struct wbi_wanted *wanted)
 {
-	if (wanted->held < 0 || wanted->held_then.st_size < WBI_RECEIVER_BASIS_MIN ||
+	if (receiver->scarce || wanted->held < 0 ||
+	    wanted->held_then.st_size < WBI_RECEIVER_BASIS_MIN ||
 	    (wanted->old_fd >= 0 && wanted->old.st_size >= wanted->held_then.st_size))
 		return;
 	wbi_fd_close(&wanted->old_fd);
@@ -96,24 +140,39 @@ static void measure(struct wbi_wanted *wanted)
 	drop_useless_old(wanted);
 }
 
+/* False: not now. Where descriptors are scarce a call has one file open that it waits for, so that
+ * it goes on, and an old file is none that it cannot do without. */
+static bool find_basis(struct wbi_file_receiver *receiver, struct wbi_wanted *wanted)
+{
+	receiver->scarce = false;
+	find_left(receiver, wanted);
+	find_old(receiver, wanted);
+	if (receiver->scarce && receiver->bases > 0) {
+		wbi_fd_close(&wanted->left);
+		wbi_fd_close(&wanted->held);
+		wbi_fd_close(&wanted->old_fd);
+		return false;
+	}
+	prefer_held(receiver, wanted);
+	measure(wanted);
+	wanted->based = wanted->left >= 0 || wanted->held >= 0 || wanted->old_fd >= 0;
+	receiver->bases += wanted->based;
+	return true;
+}
+
 enum wb_err wbi_basis_begin(struct wbi_file_receiver *receiver, uint8_t *out, size_t room,
 			    size_t *ret_bytes)
 {
 	struct wbi_receiver_basis *basis = &receiver->basis;
-	struct wbi_wanted *wanted = WBI_CONTAINER(receiver->asking.next, struct wbi_wanted, ask);
-	bool large = !wanted->has_size || wanted->size > WBI_ITEM_SMALL_BYTES;
+	struct wbi_wanted *wanted = next_asking(receiver);
 	struct wbi_answer answer;
 
 	if (room < WBI_ITEM_HEAD_BYTES_MAX)
 		return WB_OK;
+	if (has_basis(receiver, wanted) && !find_basis(receiver, wanted))
+		return WB_OK;
 	wbi_list_remove(&wanted->ask);
 	*basis = (struct wbi_receiver_basis){.of = wanted, .hash = basis->hash};
-	if (large && receiver->options.sink < 0 && !wbi_folder_is_fresh(wanted->folder)) {
-		find_left(receiver, wanted);
-		find_old(receiver, wanted);
-		prefer_held(wanted);
-		measure(wanted);
-	}
 	wbi_answer_init(&answer, WBI_ANSWER_WANT);
 	answer.n = wanted->n;
 	if (wanted->basis_bytes && !basis->hash)

@@ -26,6 +26,7 @@ void wbi_wanted_free(struct wbi_file_receiver *receiver, struct wbi_wanted *want
 	wbi_list_remove(&wanted->node);
 	wbi_list_remove(&wanted->ask);
 	receiver->wanted_count--;
+	receiver->bases -= wanted->based;
 	wbi_fd_close(&wanted->left);
 	wbi_fd_close(&wanted->held);
 	wbi_fd_close(&wanted->old_fd);

@@ -305,10 +305,16 @@ static enum wb_err remove_others(struct wbi_file_receiver *receiver, struct wbi_
 {
 	struct wbi_removal removal = {.keep = &receiver->listing,
 				      .excludes = receiver->options.excludes};
-	int fd = wbi_folder_is_fresh(folder) ? -1 : wbi_folder_fd(&receiver->folders, folder);
+	int fd;
 
-	if (fd < 0)
+	/* Nothing was in it; or it has been told of already. */
+	if (wbi_folder_is_fresh(folder) || wbi_folder_error(folder))
 		return WB_OK;
+	fd = wbi_folder_fd(&receiver->folders, folder);
+	if (fd < 0)
+		return wbi_receiver_fail(receiver, WBI_ANSWER_FAILED, folder->n, receiver->path,
+					 wbi_file_error_name(errno),
+					 "nothing deleted: it cannot be opened again");
 	if (receiver->listing_bad || receiver->part_bytes)
 		return wbi_receiver_fail(receiver, WBI_ANSWER_FAILED, folder->n, receiver->path,
 					 "listing", "nothing deleted: its list of names is bad");

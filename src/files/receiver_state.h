@@ -61,6 +61,7 @@ struct wbi_wanted {
 	struct stat old;      /* as it was then */
 	uint64_t basis_bytes; /* in all */
 	uint64_t block_bytes;
+	bool based; /* one of receiver->bases: it has, or had, some of these open */
 };
 
 /* Content on its way to the disk. The steps run in this order, each up to its end: replay (what was
@@ -139,6 +140,8 @@ struct wbi_file_receiver {
 	struct wbi_list wanted; /* in order of n */
 	unsigned wanted_count;
 	struct wbi_list asking;
+	unsigned bases, bases_max; /* how many of the wanted are based, and may be */
+	bool scarce; /* descriptors were, when the last one was to be based: one at a time */
 	struct wbi_list later;
 	size_t later_bytes;
 	struct wbi_receiver_basis basis;
@@ -259,8 +262,13 @@ void wbi_wanted_free(struct wbi_file_receiver *receiver, struct wbi_wanted *want
 
 /* ---- receiver_basis.c ---- */
 
-/* Finds what is here of the next wanted file, and writes the head of its `want`. *ret_bytes 0:
- * there is not room enough. */
+/* How many wanted files may be based: each holds two descriptors, and the rest is for others. */
+unsigned wbi_basis_max(void);
+/* There is a wanted file to be asked for, and its turn has come: where descriptors for another
+ * basis are not to be had, that is when an earlier file has ended. */
+bool wbi_basis_may_begin(const struct wbi_file_receiver *receiver);
+/* Finds what is here of that file, and writes the head of its `want`. *ret_bytes 0: there is not
+ * room enough, or its turn has not come after all. */
 enum wb_err wbi_basis_begin(struct wbi_file_receiver *receiver, uint8_t *out, size_t room,
 			    size_t *ret_bytes);
 /* Writes digests into `out` as far as room and budget reach. */

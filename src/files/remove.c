@@ -83,8 +83,11 @@ static void remove_entry(struct work *work, int folder, const char *name,
 {
 	struct stat status;
 
-	if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+	if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+		if (errno != ENOENT)
+			fail(work);
 		return;
+	}
 	if (wbi_file_excluded(work->removal->excludes, work->at.path, S_ISDIR(status.st_mode)))
 		return;
 	if (S_ISDIR(status.st_mode)) {

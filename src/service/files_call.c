@@ -488,7 +488,7 @@ void wbi_files_open(struct wbi_call_env *env, struct wbi_event *event,
 	if (!wbi_files_claims_enter(env->claims, env->limits->transfers)) {
 		wbi_call_refuse(call, "limit",
 				"as many transfers run as this daemon allows "
-				"(--max-transfers); try again later");
+				"(--max-transfers, its limit of open files); try again later");
 		return;
 	}
 	files = new_files(env, event, service);

@@ -2,6 +2,16 @@
 #include "service/files_claim.h"
 
 #include <string.h>
+#include <sys/resource.h>
+
+enum {
+	/* What a transfer needs where they are scarce: the root, the target, three folders, what it
+	 * writes and what it reads, and one in passing. */
+	DESCRIPTORS_EACH = 8,
+	/* So much of them all is for that. What transfers take beyond it they take of the first
+	 * half (wbi_fd_is_scarce): a quarter is left for connections and commands. */
+	DESCRIPTORS_SHARE = 4,
+};
 
 void wbi_files_claims_init(struct wbi_files_claims *claims)
 {
@@ -17,12 +27,25 @@ void wbi_files_claims_done(struct wbi_files_claims *claims)
 	pthread_mutex_destroy(&claims->mutex);
 }
 
+/* So many transfers have descriptors enough, but at least one. */
+static rlim_t most_by_descriptors(void)
+{
+	struct rlimit limit;
+	rlim_t most;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		return RLIM_INFINITY;
+	most = limit.rlim_cur / DESCRIPTORS_SHARE / DESCRIPTORS_EACH;
+	return most > 0 ? most : 1;
+}
+
 bool wbi_files_claims_enter(struct wbi_files_claims *claims, unsigned most)
 {
+	rlim_t most_here = most_by_descriptors();
 	bool entered;
 
 	pthread_mutex_lock(&claims->mutex);
-	entered = claims->running < most;
+	entered = claims->running < most && claims->running < most_here;
 	claims->running += entered;
 	pthread_mutex_unlock(&claims->mutex);
 	return entered;

@@ -31,7 +31,7 @@ struct wbi_files_claim {
 void wbi_files_claims_init(struct wbi_files_claims *claims);
 void wbi_files_claims_done(struct wbi_files_claims *claims);
 
-/* Counts one more transfer, unless `most` run already. */
+/* Counts one more transfer, unless `most` run already, or as many as there are descriptors for. */
 bool wbi_files_claims_enter(struct wbi_files_claims *claims, unsigned most);
 void wbi_files_claims_leave(struct wbi_files_claims *claims);
 

@@ -179,6 +179,11 @@ def test_standard_streams_that_cannot_be(uri, environment, tmp_path, size):
     assert not (tmp_path / "there").exists()
     code, err = run(">/dev/full", "get", f"{uri}:{tmp_path}/file", "-")
     assert code == 255 and "waybill get: stdout: No space left on device\n" in err, (code, err)
+    for way, places in (("get", (f"{uri}:{tmp_path}/file", tmp_path / "here")),
+                        ("put", (tmp_path / "file", f"{uri}:{tmp_path}/there"))):
+        code, err = run(">&-", way, "--json", *places)
+        assert code == 255 and err == f"waybill {way}: stdout: is closed\n", (code, err)
+        assert not any(path.exists() for path in (tmp_path / "here", tmp_path / "there"))
     for closed in (">&-", "<&-", "2>&-"):
         assert run(closed, "get", f"{uri}:{tmp_path}/file", tmp_path / "here")[0] == 0, closed
 

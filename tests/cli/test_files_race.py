@@ -192,7 +192,8 @@ def test_three_transfers_of_one_large_file(daemon, tmp_path):
     def begin(letter):
         client = FileClient(served.port, "put", os.fsencode(folder / "file"), digest="sha256")
         client.item(op="offer", n=1, name="x", mode=0o644, mtime="1.000000000", size=size)
-        client.hear_until("data")
+        while b'"want"' not in client.hear_until("data")[1]:
+            pass
         client.item(letter * 10, op="data", n=1, offset=0)
         eventually(lambda: any(os.path.getsize(folder / name) == 10 for name in os.listdir(folder)
                                if name.startswith(".waybill-")))

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -13,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,6 +23,20 @@
 #include "files/remove.h"
 
 enum { ROUNDS = 5000, DEPTH = 100 };
+
+/* A disk that does not find what it has listed. */
+static int fail_fstatat;
+
+int fstatat(int folder, const char *name, struct stat *status, int flags)
+{
+	__typeof__(&fstatat) next = (__typeof__(&fstatat))dlsym(RTLD_NEXT, "fstatat");
+
+	if (fail_fstatat && strcmp(name, "odd") == 0) {
+		errno = fail_fstatat;
+		return -1;
+	}
+	return next(folder, name, status, flags);
+}
 
 /* base/in/d: a folder that goes; base/other: a link to base/outside, which holds what stays. */
 struct place {
@@ -170,9 +186,31 @@ static void deeper_than_descriptors(void **state)
 	assert_int_equal(fcntl(place->in, F_GETFD), FD_CLOEXEC);
 }
 
+/* What cannot be looked at stays, and that is told; what has gone meanwhile is what was wanted. */
+static void what_cannot_be_looked_at(void **state)
+{
+	struct place *place = *state;
+	struct wbi_removal gone = {.removed = 0}, removal = {.removed = 0};
+
+	assert_int_equal(mkdirat(place->in, "d", 0700), 0);
+	make_file(place->in, "d/odd");
+	make_file(place->in, "file");
+	fail_fstatat = ENOENT;
+	wbi_remove_others(&gone, place->in, "");
+	fail_fstatat = EIO;
+	wbi_remove_others(&removal, place->in, "");
+	fail_fstatat = 0;
+	assert_int_equal(gone.error, 0);
+	assert_int_equal(gone.removed, 1);
+	assert_int_equal(removal.error, EIO);
+	assert_string_equal(removal.error_name, "d/odd");
+	assert_int_equal(removal.removed, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_cannot_be_looked_at, setup, teardown),
 		cmocka_unit_test_setup_teardown(deeper_than_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_not_kept_becomes_a_link, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_tree_becomes_a_link, setup, teardown),
