@@ -11,6 +11,7 @@
 
 #include "app/listener.h"
 #include "app/sessions.h"
+#include "base/text.h"
 #include "service/service.h"
 #include "sys/cgroup.h"
 #include "sys/clock.h"
@@ -45,6 +46,7 @@ struct wbi_server {
 	struct wbi_authority *authority;
 	unsigned long nofile;
 	struct wbi_cgroup *cgroup; /* NULL: commands have none of their own */
+	struct wb_fault no_cgroup; /* and why */
 };
 
 static void stop_if_drained(struct wbi_server *server)
@@ -150,10 +152,12 @@ static enum wb_err open_cgroup(struct wbi_server *server, const char *wanted,
 	struct wb_fault found;
 	enum wb_err err;
 
-	if (!wanted || strcmp(wanted, "none") == 0)
+	if (!wanted || strcmp(wanted, "none") == 0) {
+		wb_fault_set(&server->no_cgroup, WB_ERR_REFUSED, NULL, 0, "--cgroup none");
 		return WB_OK;
+	}
 	if (strcmp(wanted, "auto") == 0) {
-		server->cgroup = wbi_cgroup_open_own();
+		(void)!wbi_cgroup_open_own(&server->cgroup, &server->no_cgroup);
 		return WB_OK;
 	}
 	err = wbi_cgroup_open(wanted, &server->cgroup, &found);
@@ -443,9 +447,31 @@ enum wb_err wbi_server_adopt(struct wbi_server *server, int fd, const char *name
 	return add_listener(server, &target, fd, &bound, ret_uri, fault);
 }
 
+/* Who is killed with a command depends on it, and nothing else shows it. */
+static void tell_cgroup(struct wbi_server *server)
+{
+	const char *folder = server->cgroup ? wbi_cgroup_path(server->cgroup) : "";
+	const char *reason = server->cgroup ? "" : server->no_cgroup.text;
+	const struct wbi_audit_field fields[] = {
+		{"folder", folder, 0},
+		{"reason", reason, 0},
+		{NULL, NULL, 0},
+	};
+	char shown[WB_FAULT_TEXT_MAX];
+
+	wbi_text_escape_message(server->cgroup ? folder : reason, shown, sizeof(shown));
+	wbi_audit_event(&server->env.audit, WBI_AUDIT_TRAIL, "cgroup", fields,
+			server->cgroup ? "each command gets a cgroup, in %s"
+				       : "commands get no cgroups: %s",
+			shown);
+}
+
 enum wb_err wbi_server_run(struct wbi_server *server, struct wb_fault *fault)
 {
-	enum wb_err err = wbi_loop_run(server->loop, fault);
+	enum wb_err err;
+
+	tell_cgroup(server);
+	err = wbi_loop_run(server->loop, fault);
 	uint64_t deadline_ms = wbi_clock_ms() + LAST_GRACE_MS, now_ms;
 
 	/* What was told to end because its client has gone still has its time to do so. */

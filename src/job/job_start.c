@@ -62,7 +62,8 @@ static void close_stdin(const struct wbi_job_env *env, int stdio[3])
 
 /* ---- the process ---- */
 
-/* In a leaf of its own, where there is one to be had and the kernel takes it. */
+/* In a leaf of its own, where there is one to be had and the kernel takes it. Too little of
+ * something of ours is no reason to let it run where it might escape. */
 static enum wb_err spawn_process(struct wbi_job *job, struct wbi_spawn *spawn,
 				 struct wb_fault *fault)
 {
@@ -70,6 +71,9 @@ static enum wb_err spawn_process(struct wbi_job *job, struct wbi_spawn *spawn,
 
 	for (int tries = 0; tries < LEAVES_TRIED && err == WB_ERR_REFUSED; tries++) {
 		job->leaf = wbi_cgroup_take(job->env->cgroup);
+		if (!job->leaf && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+			return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "cannot start %s: %m",
+					    spawn->path);
 		spawn->cgroup = job->leaf ? wbi_leaf_fd(job->leaf) : 0;
 		err = wbi_spawn(spawn, &job->process, fault);
 		if (err != WB_ERR_REFUSED)

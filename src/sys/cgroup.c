@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <poll.h>
 #include <pthread.h>
@@ -19,7 +20,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/list.h"
@@ -29,10 +29,14 @@
 
 enum {
 	RESTING_MAX = 64, /* leaves, with two descriptors each */
-	DEPTH_MAX = 8,    /* of what a command makes in its leaf */
+	DEPTH_MAX = 8,    /* of what a command makes in its leaf: levels_text */
+	REMOVED_MAX = 64, /* folders at one time, while others wait for a leaf */
 	NAME_SIZE = 64,
 	CLOSE_MS = 1000, /* for all that was killed to be gone */
 };
+
+/* What a leaf lets its command make: as many levels as are looked at here, and some folders. */
+static const char levels_text[] = "8", folders_text[] = "512";
 
 struct wbi_leaf {
 	struct wbi_cgroup *cgroup;
@@ -95,7 +99,8 @@ static bool has_folders(int folder)
 	return fstat(folder, &found) == 0 && found.st_nlink > 2;
 }
 
-typedef void folder_fn(void *context, int parent, const char *name);
+/* False: enough. */
+typedef bool folder_fn(void *context, int parent, const char *name);
 
 static void each_folder(int folder, folder_fn *fn, void *context)
 {
@@ -105,8 +110,8 @@ static void each_folder(int folder, folder_fn *fn, void *context)
 
 	while (entries && (entry = readdir(entries)) != NULL)
 		if (entry->d_type == DT_DIR && strcmp(entry->d_name, ".") != 0 &&
-		    strcmp(entry->d_name, "..") != 0)
-			fn(context, folder, entry->d_name);
+		    strcmp(entry->d_name, "..") != 0 && !fn(context, folder, entry->d_name))
+			break;
 	if (entries)
 		closedir(entries);
 	else
@@ -115,26 +120,37 @@ static void each_folder(int folder, folder_fn *fn, void *context)
 
 /* ---- removing ---- */
 
-static void remove_folder(void *context, int parent, const char *name)
+struct removal {
+	unsigned depth;
+	unsigned left; /* folders that may still be tried */
+};
+
+static bool remove_folder(void *context, int parent, const char *name)
 {
-	unsigned depth = *(unsigned *)context + 1;
+	struct removal *removal = context;
 	int folder;
 
-	if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno != EBUSY || depth > DEPTH_MAX)
-		return;
+	if (removal->left == 0)
+		return false;
+	removal->left--;
+	if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno != EBUSY ||
+	    removal->depth == DEPTH_MAX)
+		return true;
 	folder = open_folder(parent, name);
 	if (folder < 0)
-		return;
-	each_folder(folder, remove_folder, &depth);
+		return true;
+	removal->depth++;
+	each_folder(folder, remove_folder, removal);
+	removal->depth--;
 	wbi_fd_close(&folder);
 	(void)unlinkat(parent, name, AT_REMOVEDIR);
+	return true;
 }
 
 /* Whether the leaf is gone. Where somebody is in it nothing in it is touched. */
-static bool remove_if_empty(int parent, const char *name)
+static bool remove_if_empty(int parent, const char *name, struct removal *removal)
 {
 	int events = open_events(parent, name);
-	unsigned depth = 0;
 	enum look seen;
 
 	if (events < 0)
@@ -143,7 +159,7 @@ static bool remove_if_empty(int parent, const char *name)
 	wbi_fd_close(&events);
 	if (seen == POPULATED)
 		return false;
-	remove_folder(&depth, parent, name);
+	(void)remove_folder(removal, parent, name);
 	return faccessat(parent, name, F_OK, 0) != 0;
 }
 
@@ -161,9 +177,9 @@ static void forget(struct wbi_leaf *leaf)
 	free(leaf);
 }
 
-static void remove_or_hold(struct wbi_leaf *leaf)
+static void remove_or_hold(struct wbi_leaf *leaf, struct removal *removal)
 {
-	if (remove_if_empty(leaf->cgroup->folder, leaf->name)) {
+	if (remove_if_empty(leaf->cgroup->folder, leaf->name, removal)) {
 		forget(leaf);
 		return;
 	}
@@ -173,6 +189,15 @@ static void remove_or_hold(struct wbi_leaf *leaf)
 }
 
 /* ---- taking and giving ---- */
+
+static void write_to(int folder, const char *name, const char *text)
+{
+	int file = openat(folder, name, O_WRONLY | O_CLOEXEC);
+
+	if (file >= 0)
+		(void)!write(file, text, strlen(text));
+	wbi_fd_close(&file);
+}
 
 /* NULL with errno. A name that is taken was a namesake's, in an earlier life of our number. */
 static struct wbi_leaf *make_leaf(struct wbi_cgroup *cgroup)
@@ -198,7 +223,10 @@ static struct wbi_leaf *make_leaf(struct wbi_cgroup *cgroup)
 		close_leaf(leaf);
 		errno = EBUSY;
 	}
-	if (leaf->events < 0) {
+	if (leaf->events >= 0) {
+		write_to(leaf->folder, "cgroup.max.depth", levels_text);
+		write_to(leaf->folder, "cgroup.max.descendants", folders_text);
+	} else {
 		int error = errno;
 		(void)unlinkat(cgroup->folder, leaf->name, AT_REMOVEDIR);
 		forget(leaf);
@@ -213,42 +241,61 @@ static struct wbi_leaf *first_of(struct wbi_list *leaves)
 	return WBI_CONTAINER(leaves->next, struct wbi_leaf, node);
 }
 
+/* Whether its command has divided it: made folders in it, or given them controllers, which then
+ * are those of the next. */
+static bool is_divided(int folder)
+{
+	char byte;
+	int file = openat(folder, "cgroup.subtree_control", O_RDONLY | O_CLOEXEC);
+	bool controls = file >= 0 && read(file, &byte, 1) == 1 && byte != '\n';
+
+	wbi_fd_close(&file);
+	return controls || has_folders(folder);
+}
+
 /* Each is looked at once: then it is taken, held or gone. */
-static struct wbi_leaf *take_resting(struct wbi_cgroup *cgroup)
+static struct wbi_leaf *take_resting(struct wbi_cgroup *cgroup, struct removal *removal)
 {
 	while (!wbi_list_empty(&cgroup->resting)) {
 		struct wbi_leaf *leaf = first_of(&cgroup->resting);
 
 		wbi_list_remove(&leaf->node);
 		cgroup->resting_count--;
-		if (look_at(leaf->events) == EMPTY && !has_folders(leaf->folder))
+		if (look_at(leaf->events) == EMPTY && !is_divided(leaf->folder))
 			return leaf;
-		remove_or_hold(leaf);
+		remove_or_hold(leaf, removal);
 	}
 	return NULL;
 }
 
 struct wbi_leaf *wbi_cgroup_take(struct wbi_cgroup *cgroup)
 {
+	struct removal removal = {.left = REMOVED_MAX};
 	struct wbi_leaf *leaf;
+	int error = EAGAIN;
 
+	errno = ENOENT;
 	if (!cgroup)
 		return NULL;
 	pthread_mutex_lock(&cgroup->mutex);
 	/* One each time: so there are soon no more than survivors. */
 	if (!wbi_list_empty(&cgroup->held))
-		remove_or_hold(first_of(&cgroup->held));
-	leaf = take_resting(cgroup);
-	if (!leaf && cgroup->count < WBI_CGROUP_LEAVES_MAX)
+		remove_or_hold(first_of(&cgroup->held), &removal);
+	leaf = take_resting(cgroup, &removal);
+	if (!leaf && cgroup->count < WBI_CGROUP_LEAVES_MAX) {
 		leaf = make_leaf(cgroup);
+		error = errno;
+	}
 	if (leaf)
 		leaf->killed = false;
 	pthread_mutex_unlock(&cgroup->mutex);
+	errno = error;
 	return leaf;
 }
 
 void wbi_cgroup_give(struct wbi_leaf *leaf)
 {
+	struct removal removal = {.left = REMOVED_MAX};
 	struct wbi_cgroup *cgroup;
 
 	if (!leaf)
@@ -261,17 +308,18 @@ void wbi_cgroup_give(struct wbi_leaf *leaf)
 		wbi_list_append(&cgroup->resting, &leaf->node);
 		cgroup->resting_count++;
 	} else {
-		remove_or_hold(leaf);
+		remove_or_hold(leaf, &removal);
 	}
 	pthread_mutex_unlock(&cgroup->mutex);
 }
 
 void wbi_cgroup_discard(struct wbi_leaf *leaf)
 {
+	struct removal removal = {.left = REMOVED_MAX};
 	struct wbi_cgroup *cgroup = leaf->cgroup;
 
 	pthread_mutex_lock(&cgroup->mutex);
-	remove_or_hold(leaf);
+	remove_or_hold(leaf, &removal);
 	pthread_mutex_unlock(&cgroup->mutex);
 }
 
@@ -338,18 +386,19 @@ static void each_process(struct walk *walk, int folder)
 		wbi_fd_close(&procs);
 }
 
-static void walk_folder(void *context, int parent, const char *name)
+static bool walk_folder(void *context, int parent, const char *name)
 {
 	struct walk *walk = context;
 	int folder = walk->depth < DEPTH_MAX ? open_folder(parent, name) : -1;
 
 	if (folder < 0)
-		return;
+		return true;
 	walk->depth++;
 	each_process(walk, folder);
 	each_folder(folder, walk_folder, walk);
 	walk->depth--;
 	wbi_fd_close(&folder);
+	return true;
 }
 
 void wbi_leaf_each(const struct wbi_leaf *leaf, wbi_leaf_fn *fn, void *context)
@@ -392,11 +441,20 @@ static bool is_left_over(const char *name)
 	return pid == getpid() || (kill((pid_t)pid, 0) != 0 && errno == ESRCH);
 }
 
-static void remove_left_over(void *context, int parent, const char *name)
+static bool remove_left_over(void *context, int parent, const char *name)
 {
+	struct removal all = {.left = UINT_MAX};
 	(void)context;
+
 	if (is_left_over(name))
-		(void)remove_if_empty(parent, name);
+		(void)remove_if_empty(parent, name, &all);
+	return true;
+}
+
+/* What we have too little of says nothing of the folder. */
+static bool is_short(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM;
 }
 
 /* A program that cannot be run: what counts is how far it gets. */
@@ -405,9 +463,14 @@ static enum wb_err try_process(int folder, struct wb_fault *fault)
 	char *argv[] = {(char *)"/", NULL};
 	struct wbi_spawn spawn = {.path = "/", .argv = argv, .stdio = {0, 1, 2}, .cgroup = folder};
 	struct wbi_process process;
-	enum wb_err err = wbi_spawn(&spawn, &process, fault);
+	struct wb_fault why;
+	enum wb_err err = wbi_spawn(&spawn, &process, &why);
 
-	return err == WB_ERR_REFUSED ? err : WB_OK;
+	if (err == WB_ERR_SYSTEM && !is_short(why.system_errno) && why.system_errno != EAGAIN)
+		return WB_OK;
+	if (fault)
+		*fault = why;
+	return err;
 }
 
 static enum wb_err try_leaf(struct wbi_cgroup *cgroup, struct wb_fault *fault)
@@ -416,8 +479,8 @@ static enum wb_err try_leaf(struct wbi_cgroup *cgroup, struct wb_fault *fault)
 	enum wb_err err = WB_OK;
 
 	if (!leaf)
-		return wb_fault_set(fault, WB_ERR_REFUSED, NULL, 0,
-				    "%.100s: no cgroup can be made in it: %m", cgroup->path);
+		return wb_fault_set(fault, is_short(errno) ? WB_ERR_SYSTEM : WB_ERR_REFUSED, NULL,
+				    0, "%.100s: no cgroup can be made in it: %m", cgroup->path);
 	if (faccessat(leaf->folder, "cgroup.kill", W_OK, AT_EACCESS) != 0)
 		err = wb_fault_set(fault, WB_ERR_REFUSED, NULL, 0,
 				   "this kernel cannot kill a cgroup; 5.14 and later can");
@@ -474,34 +537,9 @@ enum wb_err wbi_cgroup_open(const char *folder, struct wbi_cgroup **ret_cgroup,
 	return err;
 }
 
-/* Root may write everywhere: for it only systemd's mark says whose a cgroup is. */
-static bool is_delegated(const char *folder)
+const char *wbi_cgroup_path(const struct wbi_cgroup *cgroup)
 {
-	static const char *const marks[] = {"trusted.delegate", "user.delegate"};
-	char value;
-
-	if (geteuid() != 0)
-		return true;
-	for (int i = 0; i < 2; i++)
-		if (getxattr(folder, marks[i], &value, 1) == 1 && value == '1')
-			return true;
-	return false;
-}
-
-struct wbi_cgroup *wbi_cgroup_open_own(void)
-{
-	FILE *mounts = fopen("/proc/self/mountinfo", "re");
-	FILE *own = fopen("/proc/self/cgroup", "re");
-	struct wbi_cgroup *cgroup = NULL;
-	char folder[WBI_CGROUP_PATH_MAX];
-
-	if (mounts && own && wbi_cgroup_locate(mounts, own, folder) && is_delegated(folder))
-		(void)!wbi_cgroup_open(folder, &cgroup, NULL);
-	if (mounts)
-		fclose(mounts);
-	if (own)
-		fclose(own);
-	return cgroup;
+	return cgroup->path;
 }
 
 /* A poll ends once the file has changed since it was read last. */
@@ -519,13 +557,14 @@ static void wait_until_empty(const struct wbi_leaf *leaf, uint64_t deadline_ms)
 static void remove_all(struct wbi_cgroup *cgroup, struct wbi_list *leaves)
 {
 	uint64_t deadline_ms = wbi_clock_ms() + CLOSE_MS;
+	struct removal all = {.left = UINT_MAX};
 
 	while (!wbi_list_empty(leaves)) {
 		struct wbi_leaf *leaf = first_of(leaves);
 
 		if (leaf->killed)
 			wait_until_empty(leaf, deadline_ms);
-		(void)remove_if_empty(cgroup->folder, leaf->name);
+		(void)remove_if_empty(cgroup->folder, leaf->name, &all);
 		forget(leaf);
 	}
 }

@@ -5,7 +5,8 @@
  * much of what a short command does, so one whose command has ended rests, and is given to another
  * once the kernel says that nobody is in it. A process that outlives its command keeps its leaf,
  * which is removed when it is found empty: at some later command, at our end, or, as its name tells
- * whose it was, by the next daemon there.
+ * whose it was, by the next daemon there. What its command made in it goes with it, some at a time,
+ * so that no start waits long for that.
  * Sources: cgroups(7), the kernel's admin-guide/cgroup-v2, systemd's CGROUP_DELEGATION. */
 #ifndef WBI_CGROUP_H
 #define WBI_CGROUP_H
@@ -27,22 +28,30 @@ enum {
 /* Makes leaves in `folder` from here on, after trying that they can be made and that a process can
  * be started in one; removes the empty ones that dead daemons left there.
  * Returns WB_OK; WB_ERR_ARGUMENT: it is no folder of a cgroup v2 file system; WB_ERR_REFUSED: it is
- * not ours to divide, or the kernel is older than 5.14 (it has no cgroup.kill); WB_ERR_SYSTEM,
+ * not ours to divide, or the kernel is older than 5.14 (it has no cgroup.kill); WB_ERR_SYSTEM: it
+ * cannot be opened, or could not be tried for want of descriptors, memory or processes;
  * WB_ERR_NOMEM. Blocks for as long as a fork takes. */
 WB_WARN_UNUSED enum wb_err wbi_cgroup_open(const char *folder, struct wbi_cgroup **ret_cgroup,
 					   struct wb_fault *fault);
 
 /* The same in the cgroup that we are in, if that was delegated to us: to anybody but root where we
- * may make folders there, to root where systemd has marked it. Returns NULL where it was not, or
- * where it does not work for whatever reason. */
-WB_WARN_UNUSED struct wbi_cgroup *wbi_cgroup_open_own(void);
+ * may make folders there, to root where systemd has marked it.
+ * Returns as wbi_cgroup_open; WB_ERR_REFUSED also where it was not delegated, or is not to be found
+ * in the file system. */
+WB_WARN_UNUSED enum wb_err wbi_cgroup_open_own(struct wbi_cgroup **ret_cgroup,
+					       struct wb_fault *fault);
+
+/* The folder as it was given or found. Borrowed. */
+const char *wbi_cgroup_path(const struct wbi_cgroup *cgroup);
 
 /* Removes all leaves that are empty; where everything in one was killed, waits for that a second at
  * most. None may be taken any more. NULL is allowed. */
 void wbi_cgroup_close(struct wbi_cgroup *cgroup);
 
-/* A leaf that nobody is in, for one command. NULL where there is none to be had: the limit is
- * reached, the kernel refuses, or cgroup is NULL. */
+/* A leaf that nobody is in, for one command. NULL with errno: EMFILE, ENFILE or ENOMEM where we are
+ * short of those; any other where there is none to be had: the limit is reached, the kernel
+ * refuses, or cgroup is NULL.
+ * The leaf bounds what the command can make in it: 8 levels and 512 cgroups. */
 WB_WARN_UNUSED struct wbi_leaf *wbi_cgroup_take(struct wbi_cgroup *cgroup);
 
 /* Gives a leaf back, whoever is still in it. NULL is allowed. */

@@ -1,6 +1,9 @@
-/* Where our own cgroup is: see cgroup.h, wbi_cgroup_locate. Source: proc(5), cgroups(7). */
+/* Our own cgroup, where it is and whether it is ours to divide: see cgroup.h. Source: proc(5),
+ * cgroups(7). */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
+#include <unistd.h>
 
 #include "sys/cgroup.h"
 
@@ -80,4 +83,42 @@ bool wbi_cgroup_locate(FILE *mounts, FILE *own, char ret_folder[WBI_CGROUP_PATH_
 	free(line);
 	free(path);
 	return found;
+}
+
+/* Root may write everywhere: for it only systemd's mark says whose a cgroup is. */
+static bool is_delegated(const char *folder)
+{
+	static const char *const marks[] = {"trusted.delegate", "user.delegate"};
+	char value;
+
+	if (geteuid() != 0)
+		return true;
+	for (int i = 0; i < 2; i++)
+		if (getxattr(folder, marks[i], &value, 1) == 1 && value == '1')
+			return true;
+	return false;
+}
+
+enum wb_err wbi_cgroup_open_own(struct wbi_cgroup **ret_cgroup, struct wb_fault *fault)
+{
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	FILE *own = fopen("/proc/self/cgroup", "re");
+	char folder[WBI_CGROUP_PATH_MAX];
+	enum wb_err err;
+
+	if (!mounts || !own)
+		err = wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "where we are in cgroups: %m");
+	else if (!wbi_cgroup_locate(mounts, own, folder))
+		err = wb_fault_set(fault, WB_ERR_REFUSED, NULL, 0,
+				   "no mount of cgroup (version 2) shows ours");
+	else if (!is_delegated(folder))
+		err = wb_fault_set(fault, WB_ERR_REFUSED, NULL, 0, "%.100s: not delegated to us",
+				   folder);
+	else
+		err = wbi_cgroup_open(folder, ret_cgroup, fault);
+	if (mounts)
+		fclose(mounts);
+	if (own)
+		fclose(own);
+	return err;
 }

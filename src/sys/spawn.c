@@ -284,7 +284,21 @@ UNWATCHED static long clone3_child(struct clone_arguments *arguments, struct chi
 	return result < 0 ? -errno : result;
 }
 
-/* Returns -1 with errno. What is not for want of room is the cgroup's refusal. */
+/* Whether the cgroup takes no process, or the kernel knows of no such thing: other than where there
+ * is too little of something (EAGAIN, EMFILE, ENFILE, ENOMEM), the same start succeeds without.
+ * Source: clone(2), cgroups(7). */
+static bool is_refusal(int error)
+{
+	static const int refusals[] = {EACCES, EPERM,  EBUSY, EOPNOTSUPP, ENODEV,
+				       ENOENT, EINVAL, E2BIG, ENOSYS};
+
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
+		if (error == refusals[i])
+			return true;
+	return false;
+}
+
+/* Returns -1 with errno. */
 static pid_t clone_into(struct child *child, char *stack, int *ret_pidfd)
 {
 	struct clone_arguments arguments = {
@@ -300,7 +314,7 @@ static pid_t clone_into(struct child *child, char *stack, int *ret_pidfd)
 	if (result >= 0)
 		return (pid_t)result;
 	errno = (int)-result;
-	child->is_refused = errno != EAGAIN && errno != ENOMEM;
+	child->is_refused = is_refusal(errno);
 	return -1;
 }
 

@@ -1,5 +1,6 @@
 """serve --cgroup: what a command started is ended with it wherever it went, and nothing is left behind."""
 
+import json
 import os
 import signal
 import subprocess
@@ -73,6 +74,27 @@ def end(pid):
     """Ends a survivor, and waits until it is gone."""
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not is_running(pid))
+
+
+def test_where_they_are_is_told(served, cgroup):
+    served.stderr.find_all(rf"^waybill serve: each command gets a cgroup, in {cgroup}$")
+
+
+@pytest.mark.parametrize("log, told", [
+    ("text", r"^waybill serve: commands get no cgroups: --cgroup none$"),
+    ("json", r'^\{"time":"[^"]*","event":"cgroup","reason":"--cgroup none"\}$'),
+])
+def test_that_there_are_none_is_told(daemon, tmp_path, log, told):
+    running = daemon("--listen", f"unix://{tmp_path}/s", "--log", log, "--cgroup", "none")
+    running.stderr.find_all(told)
+
+
+def test_why_there_are_none_is_told(daemon, tmp_path):
+    """auto: it may be that there are some."""
+    running = daemon("--listen", f"unix://{tmp_path}/s", "--log", "json")
+    [line] = running.stderr.find_all(r'^(\{.*"event":"cgroup".*\})$')
+    told = json.loads(line)
+    assert bool(told.get("folder")) != bool(told.get("reason")), told
 
 
 def test_each_command_has_its_own(served, environment, cgroup):

@@ -4,6 +4,8 @@
 
 #include "../sys/cgroup_fixture.h"
 
+#include <sys/resource.h>
+
 #include "sys/loop.h"
 
 /* The fixture of every job's test, with leaves. */
@@ -232,6 +234,38 @@ static void where_the_leaf_takes_nobody(void **state)
 	assert_int_equal(count_leaves(&divided->cgroup, NULL), 0);
 }
 
+/* With too few descriptors it does not start; it never starts outside of a leaf. */
+static void short_of_descriptors(void **state)
+{
+	struct fixture *fixture = jobs_of(state);
+	struct rlimit before, tight;
+	struct told told = {0};
+	unsigned failed = 0;
+	enum wb_err err;
+
+	/* None rests: each start needs another. */
+	struct wbi_leaf *rests = wbi_cgroup_take(fixture->env.cgroup);
+	int next = dup(0);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	do {
+		struct wb_fault fault;
+		tight = (struct rlimit){(rlim_t)next + failed, before.rlim_max};
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+		err = try_start(fixture, "grep -c /waybill- /proc/self/cgroup", &told, &fault);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+		assert_true(err == WB_OK || (err == WB_ERR_SYSTEM && fault.system_errno == EMFILE));
+		/* What was opened is closed with the turn. */
+		assert_int_equal(wbi_loop_turn(fixture->loop, 0, NULL), WB_OK);
+	} while (err && failed++ < 20);
+	assert_int_equal(err, WB_OK);
+	assert_true(failed > 4);
+	finish(fixture, &told);
+	assert_output(&told, 1, "1\n");
+	wbi_job_free(told.job);
+	wbi_cgroup_give(rests);
+}
+
 #define TEST_DIVIDED(name) cmocka_unit_test_setup_teardown(name, setup_divided, teardown_divided)
 
 int main(void)
@@ -247,6 +281,7 @@ int main(void)
 		TEST_DIVIDED(where_there_is_no_leaf),
 		TEST_DIVIDED(where_one_leaf_kills),
 		TEST_DIVIDED(where_the_leaf_takes_nobody),
+		TEST_DIVIDED(short_of_descriptors),
 	};
 
 	become_reaper();
