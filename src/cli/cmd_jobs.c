@@ -14,6 +14,7 @@
 #include "cli/pass.h"
 #include "cli/reach.h"
 #include "cli/terminal.h"
+#include "sys/fd.h"
 #include "sys/signal_name.h"
 #include "waybill/client.h"
 #include "waybill/header.h"
@@ -158,6 +159,10 @@ static int print_jobs(const struct talk *talk)
 	struct wbi_slice list = wbi_buf_peek(&talk->output);
 	uint16_t rows, width = 0;
 
+	if (list.bytes > 0 && wbi_fd_was_closed(STDOUT_FILENO)) {
+		fprintf(stderr, "waybill jobs: stdout: is closed\n");
+		return EXIT_FAILURE;
+	}
 	if (jobs_as_json) {
 		if (list.bytes > 0)
 			fwrite(list.data, 1, list.bytes, stdout);

@@ -24,7 +24,7 @@ static void sink_failed(struct wbi_pass *pass, unsigned stream, int error)
 		pass->write_failed = true;
 		if (stream != WB_STDERR)
 			fprintf(stderr, "waybill %s: stdout: %s\n", pass->options->command->name,
-				strerror(error));
+				error == EBADF ? "is closed" : strerror(error));
 	}
 	wb_call_close_output(pass->call, stream);
 }

@@ -25,6 +25,9 @@ static enum wbi_sink_kind find_kind(struct wbi_sink *sink)
 	struct stat file;
 	int flags = fcntl(sink->fd, F_GETFL);
 
+	/* What stands in its place would swallow everything. */
+	if (wbi_fd_was_closed(sink->fd))
+		return WBI_SINK_CLOSED;
 	if (fstat(sink->fd, &file) != 0)
 		return WBI_SINK_DIRECT;
 	if (S_ISSOCK(file.st_mode))
@@ -68,6 +71,8 @@ ssize_t wbi_sink_write(struct wbi_sink *sink, const void *data, size_t bytes)
 {
 	ssize_t result;
 
+	if (sink->kind == WBI_SINK_CLOSED)
+		return -EBADF;
 	do {
 		if (sink->kind == WBI_SINK_SOCKET)
 			result = send(sink->fd, data, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);

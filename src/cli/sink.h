@@ -15,6 +15,7 @@ enum wbi_sink_kind {
 	WBI_SINK_SOCKET,  /* can be told not to wait, each time */
 	WBI_SINK_OWN,     /* does not wait: opened by us, or found so */
 	WBI_SINK_CAREFUL, /* may wait: only as much is written as poll promises room for */
+	WBI_SINK_CLOSED,  /* we were started without it: every write fails, with EBADF */
 };
 
 struct wbi_sink {
@@ -23,7 +24,7 @@ struct wbi_sink {
 	int own_fd; /* where it is written; fd, or opened by us */
 };
 
-/* Takes an open descriptor, which stays its owner's. */
+/* Takes an open descriptor, which stays its owner's. fd: 1 or 2. */
 void wbi_sink_open(struct wbi_sink *sink, int fd);
 
 /* Closes what was opened here. Safe to repeat. */

@@ -172,16 +172,19 @@ static void on_signal(struct wbi_exec_job *exec, const char *name)
 static void leave(struct wbi_exec_view *view, bool gone_for_good)
 {
 	struct wbi_exec_job *exec = view->job;
-	bool cancelled = view->served.call->cancelled;
+	struct wbi_call *call = view->served.call;
 
 	wbi_exec_view_free(view);
 	if (!exec)
 		return;
 	exec->view = NULL;
-	if (exec->policy == WBI_EXEC_DETACH && !cancelled && !(exec->ended && gone_for_good))
+	if (exec->policy == WBI_EXEC_DETACH && !call->cancelled &&
+	    !(exec->ended && gone_for_good)) {
+		wbi_exec_input_leave(exec, call);
 		wbi_exec_job_detach(exec);
-	else
+	} else {
 		wbi_exec_job_free(exec);
+	}
 }
 
 static void on_job_event(struct wbi_exec_job *exec, enum wbi_event_kind kind,

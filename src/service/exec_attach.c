@@ -6,9 +6,6 @@
 #include "service/exec_key.h"
 #include "service/exec_view.h"
 
-/* Bytes of input that earlier clients may leave behind for a job: more than the window of one. */
-enum { WAITING_MAX = 16 << 20 };
-
 /* Where each of the call's streams begins. */
 static void find_beginnings(struct wbi_exec_job *exec, struct wbi_call *call, bool from_start,
 			    uint64_t *from)
@@ -60,7 +57,7 @@ void wbi_exec_attach(struct wbi_call_env *env, uint64_t job, bool from_start,
 		wbi_call_refuse(event->call, "busy", "the job's own client is connected");
 		return;
 	}
-	if (wbi_call_stream(event->call, 0) && wbi_job_input_waiting(exec->job) > WAITING_MAX) {
+	if (wbi_call_stream(event->call, 0) && !wbi_exec_input_may_grow(exec)) {
 		wbi_call_refuse(event->call, "limit",
 				"the job leaves its stdin unread: attach without one");
 		return;
@@ -75,7 +72,6 @@ void wbi_exec_attach(struct wbi_call_env *env, uint64_t job, bool from_start,
 	if (exec->view)
 		wbi_exec_view_part(exec->view);
 	event->call->owner = &view->served;
-	exec->foreign_bytes = wbi_job_input_waiting(exec->job);
 	wbi_loop_cancel(env->loop, &exec->hold);
 	wbi_exec_view_join(view, exec);
 	if (exec->ended)

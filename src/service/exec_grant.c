@@ -30,16 +30,10 @@ static void add(struct rewrite *rewrite, const char *text)
 
 /* ---- what was asked for, as ssh would have sent it ---- */
 
-static bool is_plain(const char *text)
-{
-	return text[0] && text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-					    "0123456789_@%+=:,./-")] == '\0';
-}
-
 /* For a shell: in single quotes, where it needs any. */
 static void add_quoted(struct rewrite *rewrite, const char *text)
 {
-	if (is_plain(text)) {
+	if (wbi_exec_is_plain_word(text)) {
 		add_bytes(rewrite, text, strlen(text));
 		return;
 	}

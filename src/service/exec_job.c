@@ -21,12 +21,6 @@ static struct wbi_loop *loop_of(const struct wbi_exec_job *exec)
 
 /* ---- what the registry shows ---- */
 
-static bool is_plain(const char *text)
-{
-	return text[0] && text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-					    "0123456789_@%+=:,./-")] == '\0';
-}
-
 /* As far as it fits, its NUL included. Returns the new length. */
 static size_t add(char *out, size_t size, size_t used, const char *text)
 {
@@ -42,7 +36,7 @@ static void describe(char *const *argv, char *out, size_t size)
 	size_t used = 0;
 
 	for (bool first = true; *argv && used + 4 < size; argv++, first = false) {
-		const char *quote = is_plain(*argv) ? "" : "'";
+		const char *quote = wbi_exec_is_plain_word(*argv) ? "" : "'";
 		used = add(out, size, used, first ? "" : " ");
 		used = add(out, size, used, quote);
 		used += wbi_text_escape(*argv, strlen(*argv), out + used, size - used, NULL);
@@ -179,6 +173,7 @@ static void on_ended(struct wbi_job *job, void *owner)
 	struct wbi_exec_job *exec = owner;
 
 	exec->ended = true;
+	wbi_exec_input_drop(exec);
 	wbi_loop_cancel(loop_of(exec), &exec->timeout);
 	wbi_loop_cancel(loop_of(exec), &exec->hold);
 	if (wbi_job_outcome(job) == WBI_JOB_ENDED || is_ended_for_a_reason(exec)) {
@@ -212,12 +207,11 @@ static void on_output(struct wbi_job *job, void *owner, int stream)
 static void on_input(struct wbi_job *job, void *owner, size_t bytes)
 {
 	struct wbi_exec_job *exec = owner;
-	size_t foreign = bytes < exec->foreign_bytes ? bytes : exec->foreign_bytes;
+	size_t own = wbi_exec_input_read(exec, bytes);
 	(void)job;
 
-	exec->foreign_bytes -= foreign;
 	if (exec->view)
-		wbi_exec_view_input(exec->view, bytes - foreign);
+		wbi_exec_view_input(exec->view, own);
 }
 
 static void on_timeout(struct wbi_timer *timer)
@@ -348,6 +342,7 @@ void wbi_exec_job_free(struct wbi_exec_job *exec)
 	}
 	wbi_registry_remove(exec->env->registry, exec->entry.job);
 	wbi_list_remove(&exec->node);
+	wbi_exec_input_drop(exec);
 	wbi_job_free(exec->job);
 	free(exec);
 }

@@ -10,7 +10,8 @@
 #include "service/exec_request.h"
 
 enum {
-	WBI_EXEC_KEPT_MAX = 64, /* jobs of a worker that have ended and wait for somebody */
+	WBI_EXEC_KEPT_MAX = 64,        /* jobs of a worker that have ended and wait for somebody */
+	WBI_EXEC_INPUT_MAX = 16 << 20, /* unread stdin of one job; more than one client's window */
 };
 
 /* Why it was ended, where it did not by itself. */
@@ -23,6 +24,13 @@ enum wbi_exec_cause {
 };
 
 struct wbi_exec_view;
+
+/* stdin that the command has not read and whose client has left. */
+struct wbi_exec_input {
+	uint64_t bytes;
+	uint64_t borrowed;     /* <= bytes; from the pool */
+	struct wbi_pool *pool; /* the worker's, of windows; NULL: none is known */
+};
 
 struct wbi_exec_job {
 	struct wbi_list node; /* in env->jobs->records */
@@ -37,7 +45,7 @@ struct wbi_exec_job {
 	enum wbi_exec_cause cause;
 	bool ended; /* `exit` stands */
 	struct wbi_exit exit;
-	size_t foreign_bytes; /* input still to be written that came from an earlier view */
+	struct wbi_exec_input left; /* by earlier views, for the command to read first */
 	struct wbi_timer timeout, hold;
 	struct wbi_timer look; /* soon after there was output: tells the registry, trims the logs */
 };
@@ -60,6 +68,21 @@ void wbi_exec_job_attended(struct wbi_exec_job *exec, bool attended);
 
 /* HUP, TERM, KILL; the outcome will say why. */
 void wbi_exec_job_end(struct wbi_exec_job *exec, enum wbi_exec_cause cause);
+
+/* The client of this call, which looks at the job, leaves (and the job goes on): what the command
+ * has not read of its stdin is the job's from here on. The session must not have been freed. */
+void wbi_exec_input_leave(struct wbi_exec_job *exec, struct wbi_call *call);
+
+/* So many bytes of input were written. Returns how many of them are the present view's. */
+size_t wbi_exec_input_read(struct wbi_exec_job *exec, size_t bytes);
+
+/* Nobody will read what was left. Repeatable. */
+void wbi_exec_input_drop(struct wbi_exec_job *exec);
+
+/* Whether another client may bring stdin: not where the command leaves too much of it unread
+ * already, nor where the worker's pool is so short that what was left exceeds what could be
+ * borrowed for it by more than WBI_WINDOW_OWN. */
+bool wbi_exec_input_may_grow(struct wbi_exec_job *exec);
 
 struct wbi_exec_job *wbi_exec_job_find(struct wbi_call_env *env, uint64_t number);
 

@@ -175,3 +175,9 @@ void wbi_exec_request_done(struct wbi_exec_request *request)
 	free(request->argv);
 	free(request->strings);
 }
+
+bool wbi_exec_is_plain_word(const char *text)
+{
+	return text[0] && text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					    "0123456789_@%+=:,./-")] == '\0';
+}

@@ -42,4 +42,7 @@ WB_WARN_UNUSED enum wb_err wbi_exec_request_start(const struct wbi_exec_request 
 						  struct wbi_job_spec *spec,
 						  struct wbi_job **ret_job, struct wb_fault *fault);
 
+/* Whether a shell takes it for one word that means itself, without quotes. */
+bool wbi_exec_is_plain_word(const char *text);
+
 #endif

@@ -181,11 +181,11 @@ enum wb_err wbi_exec_view_keep_rests(struct wbi_exec_view *view)
 	return err;
 }
 
-/* Whether all that there is of a stream was sent once, so that its rest goes on to its end. */
+/* Whether all that there is of a stream (that was not reset: such a one has no source) was sent
+ * once, so that its rest goes on to its end. */
 static bool is_sent(const struct wbi_stream *stream)
 {
-	return stream->state == WBI_STREAM_RESET ||
-	       (stream->source->ended && stream->high == stream->source->end);
+	return stream->source->ended && stream->high == stream->source->end;
 }
 
 /* The job may have ended while the client was away: then its outcome stands already, and is true
@@ -203,12 +203,13 @@ void wbi_exec_view_part(struct wbi_exec_view *view)
 		whole = whole && is_sent(stream);
 		wbi_stream_set_source(stream, &view->rests[stream->number - 1].source);
 	}
+	wbi_exec_input_leave(view->job, call);
 	view->job->view = NULL;
 	view->job = NULL;
 	snprintf(end.error, sizeof(end.error), "taken");
 	snprintf(end.text, sizeof(end.text), "somebody else attached to the job");
 	if (!whole)
-		wbi_call_exit_otherwise(call, &end);
+		wbi_call_replace_exit(call, &end);
 	wbi_call_exit(call, &end);
 	kick(view);
 }

@@ -448,7 +448,7 @@ void wbi_call_exit(struct wbi_call *call, const struct wbi_exit *exit)
 	wbi_call_check_end(call);
 }
 
-void wbi_call_exit_otherwise(struct wbi_call *call, const struct wbi_exit *exit)
+void wbi_call_replace_exit(struct wbi_call *call, const struct wbi_exit *exit)
 {
 	if (!is_client(call) && call->state == WBI_CALL_ENDING)
 		take_exit(call, exit);

@@ -180,7 +180,7 @@ void wbi_call_exit(struct wbi_call *call, const struct wbi_exit *exit);
 /* Server: another outcome in the place of the one that was given, because a stream will end before
  * its source does. Nothing happens where none was given, or `exit` was written on this connection;
  * it is not, before all streams have ended. */
-void wbi_call_exit_otherwise(struct wbi_call *call, const struct wbi_exit *exit);
+void wbi_call_replace_exit(struct wbi_call *call, const struct wbi_exit *exit);
 
 /* The call's stream, or NULL. */
 struct wbi_stream *wbi_call_stream(struct wbi_call *call, unsigned number);

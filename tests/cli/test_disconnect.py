@@ -11,6 +11,7 @@ import time
 import pytest
 
 from conftest import EVENT_SECONDS, eventually
+from parcels import Peer
 from relay import Relay
 from secure import enable_tls
 from sessions import FOREVER, Exec, is_running, jobs, outcome, python, state_of
@@ -297,3 +298,48 @@ def test_a_connection_that_broke_while_stopped(served, environment):
             assert running.line() == "two"
             running.process.stdin.close()
             assert running.wait() == 0
+
+
+# --- what is left for commands to read ---
+
+READ_FIRST, MIB = 6_000_000, 1 << 20
+
+
+def leave_input(uri):
+    """Brings a command that stops reading all the stdin that the daemon takes, and leaves. Returns how much the
+    command has not read. The answer to a ping comes late, so that the window grows."""
+    with Peer(uri) as peer:
+        peer.exec(1, "sh", "-c", f"head -c {READ_FIRST} >/dev/null; exec tail -f /dev/null", up=[0], down=[],
+                  on_disconnect="detach")
+        limit = peer.hear_until("opened")[0]["window"]
+        sent, quiet, asked, number = 0, 0, None, 0
+        while quiet < 20:
+            for offset in range(sent, limit, 65536):
+                peer.say("data", bytes(min(65536, limit - offset)), id=1, stream=0, offset=offset)
+            sent, number = limit, number + 1
+            if asked and sent >= READ_FIRST * 9 // 10:
+                peer.say("pong", n=asked)
+                asked = None
+            peer.say("ping", n=number)
+            quiet += sent >= READ_FIRST
+            while (told := peer.hear_until("ping", "pong", "credit")[0]) != {"op": "pong", "n": number}:
+                quiet = 0
+                if told["op"] == "ping":
+                    asked = told["n"]
+                elif told["op"] == "credit":
+                    limit = told["limit"]
+        peer.say("bye")
+        peer.hear_all()
+        return sent - READ_FIRST
+
+
+def test_input_that_nobody_reads_is_bounded(daemon, tmp_path, waybill):
+    """Each command has little of it; there are many. All are one worker's, or at most two's."""
+    served = daemon("--listen", f"unix://{tmp_path}/s")
+    left = [leave_input(served.uri) for _ in range(24)]
+    assert left[0] > 4 * MIB
+    assert sum(left) < 2 * 64 * MIB + len(left) * MIB // 2
+    for job in jobs(waybill, served.uri):
+        assert waybill("kill", served.uri, job).returncode == 0
+    eventually(lambda: {job["status"] for job in jobs(waybill, served.uri).values()} == {"ended"})
+    assert leave_input(served.uri) > 4 * MIB

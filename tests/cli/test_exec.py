@@ -107,6 +107,16 @@ def test_closed_descriptors_are_no_trouble(environment, uri):
         assert done.returncode == 4, close
 
 
+@pytest.mark.parametrize("close, stream, code, told", [
+    (">&-", 1, 255, b"waybill exec: stdout: is closed\n"), ("2>&-", 2, 255, b""), (">&-", 2, 0, b"word\n"),
+    ("2>&-", 1, 0, b""),
+])
+def test_what_a_closed_descriptor_loses_is_no_success(environment, uri, close, stream, code, told):
+    done = subprocess.run(["sh", "-c", f'exec "$0" exec "$1" -- sh -c "echo word >&{stream}; exit 0" {close}', WAYBILL,
+                           uri], env=environment, capture_output=True, timeout=EVENT_SECONDS, check=False)
+    assert (done.returncode, done.stderr) == (code, told)
+
+
 def test_stderr_can_be_opened(waybill, uri):
     done = waybill("exec", uri, "--", "sh", "-c", "echo x > /dev/stderr; echo y > /dev/stdout")
     assert (done.stdout, done.stderr) == (b"y\n", b"x\n")

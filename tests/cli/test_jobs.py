@@ -73,6 +73,20 @@ def test_a_stopped_command_hears_that_it_is_to_end(served, environment, waybill)
         assert running.wait() == 3
 
 
+@pytest.mark.parametrize("options", ["", "--json"])
+def test_a_list_that_nobody_gets_is_no_success(served, environment, options):
+    def run(redirection):
+        return subprocess.run(["sh", "-c", f'exec "$0" jobs {options} "$1" {redirection}', WAYBILL, served.uri],
+                              env=environment, capture_output=True, timeout=EVENT_SECONDS, check=False)
+
+    assert run(">&-").returncode == 0  # there is nothing to say
+    with Exec(environment, served.uri, "--", "sh", "-c", "echo x; exec cat") as running:
+        assert running.line() == "x"
+        done = run(">&-")
+        assert (done.returncode, done.stderr) == (1, b"waybill jobs: stdout: is closed\n")
+        assert run("2>&- <&-").returncode == 0
+
+
 def width_of(text):
     """Columns that it takes on a terminal."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

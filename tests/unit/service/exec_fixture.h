@@ -52,6 +52,7 @@ struct fixture {
 	struct wbi_grant *grant;
 	struct wbi_call_env env;
 	struct wbi_session_config client_config, server_config;
+	struct wbi_pool pool; /* of windows, the worker's */
 	struct peer peers[PEERS];
 	uint8_t *scratch;
 	char folder[40];
@@ -535,6 +536,8 @@ static inline int setup(void **state)
 		.role = WBI_CLIENT, .limits = wbi_session_limits_default, .agent = "test"};
 	fixture->server_config = fixture->client_config;
 	fixture->server_config.role = WBI_SERVER;
+	fixture->pool = (struct wbi_pool){.limit_bytes = 64 << 20};
+	fixture->server_config.pool = &fixture->pool;
 	for (int i = 0; i < PEERS; i++) {
 		struct peer *peer = &fixture->peers[i];
 		uint8_t id[WBI_SESSION_ID_BYTES] = {(uint8_t)i};
@@ -560,6 +563,7 @@ static inline int teardown(void **state)
 		wbi_session_free(fixture->peers[i].client);
 	}
 	wbi_exec_done(&fixture->env);
+	assert_int_equal(fixture->pool.used_bytes, 0);
 	assert_true(wbi_list_empty(&fixture->jobs.records));
 	assert_int_equal(wbi_registry_list(fixture->registry, principal_of(NULL), 0, &entry, 1), 0);
 	wbi_job_env_done(&fixture->jobs);
