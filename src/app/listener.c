@@ -29,6 +29,38 @@ static void resume_accepting(struct wbi_timer *timer)
 	wbi_loop_want(listener->target.env->plain.loop, &listener->watch, WBI_READ);
 }
 
+static void log_connection(struct wbi_listener *listener, uint64_t connection,
+			   const struct wbi_caller *caller)
+{
+	char peer[WBI_ADDR_TEXT_MAX], who[WBI_PRINCIPAL_TEXT_MAX];
+	const struct wbi_audit_field fields[] = {
+		{"connection", NULL, connection}, {"who", who, 0}, {"from", peer, 0},
+		{"at", listener->uri, 0},         {NULL, NULL, 0},
+	};
+
+	if (!wbi_audit_allows(&listener->target.env->audit, WBI_AUDIT_TRAIL))
+		return;
+	wbi_principal_format(&caller->who, who);
+	wbi_addr_format(&caller->from, peer);
+	wbi_audit_event(&listener->target.env->audit, WBI_AUDIT_TRAIL, "connection", fields,
+			"%s: connection %llu: %s from %s", listener->uri,
+			(unsigned long long)connection, who, peer);
+}
+
+static enum wb_err accept_plain(struct wbi_listener *listener, int fd,
+				const struct wbi_caller *caller, struct wb_fault *fault)
+{
+	const struct wbi_listener_target *target = &listener->target;
+	struct wbi_plain_caller plain = {target->env->accepted + 1, caller->who};
+	enum wb_err err = target->service->accept(target->env, fd, &plain, fault);
+
+	if (err)
+		return err;
+	target->env->accepted++;
+	log_connection(listener, plain.connection, caller);
+	return WB_OK;
+}
+
 /* Hands an accepted socket to what stands behind the listener, if its owner may call and there is
  * room. */
 static enum wb_err hand_over(struct wbi_listener *listener, int fd, struct wbi_caller *caller,
@@ -51,7 +83,7 @@ static enum wb_err hand_over(struct wbi_listener *listener, int fd, struct wbi_c
 		return wb_fault_set(fault, WB_ERR_LIMIT, NULL, 0,
 				    "%u connections are open, the limit (--max-connections)",
 				    target->env->plain.count);
-	return target->service->accept(target->env, fd, fault);
+	return accept_plain(listener, fd, caller, fault);
 }
 
 static void log_refusal(struct wbi_listener *listener, const struct wbi_addr *from,

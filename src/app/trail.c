@@ -6,9 +6,7 @@
 
 #include "base/text.h"
 
-static const char ellipsis[] = "…"; /* nobody hides the end of a command behind its beginning */
-
-enum { ID_SHOWN_BYTES = 4, ID_TEXT_MAX = 2 * ID_SHOWN_BYTES + 1, WHAT_MAX = 256 };
+enum { ID_SHOWN_BYTES = 4, ID_TEXT_MAX = 2 * ID_SHOWN_BYTES + 1 };
 
 /* Which session, and whose: what every line says. */
 struct subject {
@@ -111,31 +109,28 @@ void wbi_trail_ended(struct wbi_served_session *served)
 
 /* The first strings of the payload: a command's words, or paths. What follows them (environment)
  * may be secret. */
-static void add_strings(const struct wbi_event *event, const char *count_name, char out[WHAT_MAX])
+static void add_strings(const struct wbi_event *event, const char *count_name,
+			char out[WBI_AUDIT_WHAT_MAX])
 {
 	const char *at = (const char *)event->data.data, *end = at + event->data.bytes;
 	uint64_t count = 0;
-	size_t used = 0, room = WHAT_MAX - strlen(ellipsis);
+	size_t used = 0;
 
 	if (wb_header_get_integer(event->header, count_name, &count, NULL) != WB_OK)
 		return;
 	for (; count > 0 && at < end; count--) {
-		size_t bytes = strnlen(at, (size_t)(end - at)), taken = 0;
+		size_t bytes = strnlen(at, (size_t)(end - at));
 
-		if (used > 0 && used + 1 < room)
-			out[used++] = ' ';
-		used += wbi_text_escape(at, bytes, out + used, room - used, &taken);
-		if (taken < bytes) {
-			stpcpy(out + used, ellipsis);
+		if ((used > 0 && !wbi_audit_add(out, &used, " ", 1)) ||
+		    !wbi_audit_add(out, &used, at, bytes))
 			return;
-		}
 		at += bytes + 1;
 	}
 }
 
 void wbi_trail_call(struct wbi_served_session *served, const struct wbi_event *event)
 {
-	char what[WHAT_MAX] = "", service[4 * WBI_SERVICE_MAX];
+	char what[WBI_AUDIT_WHAT_MAX] = "", service[4 * WBI_SERVICE_MAX];
 	struct subject subject;
 	uint64_t job = 0;
 	const struct wbi_call *call = event->call;

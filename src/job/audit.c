@@ -167,6 +167,18 @@ void wbi_audit_event(struct wbi_audit *audit, enum wbi_audit_kind kind, const ch
 	write_line(audit, kind, event, fields, sentence);
 }
 
+bool wbi_audit_add(char what[WBI_AUDIT_WHAT_MAX], size_t *used, const void *text, size_t bytes)
+{
+	static const char ellipsis[] = "…";
+	size_t room = WBI_AUDIT_WHAT_MAX - strlen(ellipsis), taken;
+
+	*used += wbi_text_escape(text, bytes, what + *used, room - *used, &taken);
+	if (taken == bytes)
+		return true;
+	stpcpy(what + *used, ellipsis);
+	return false;
+}
+
 void wbi_audit(struct wbi_audit *audit, const char *format, ...)
 {
 	char sentence[LINE_MAX_BYTES / 2];

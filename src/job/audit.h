@@ -12,11 +12,13 @@
 #define WBI_AUDIT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
-	WBI_AUDIT_RATE = 50,   /* lines a second, in the long run; of each kind */
-	WBI_AUDIT_BURST = 200, /* and at once */
+	WBI_AUDIT_WHAT_MAX = 256, /* of a "what", its NUL included */
+	WBI_AUDIT_RATE = 50,      /* lines a second, in the long run; of each kind */
+	WBI_AUDIT_BURST = 200,    /* and at once */
 };
 
 enum wbi_audit_kind { WBI_AUDIT_TROUBLE, WBI_AUDIT_TRAIL, WBI_AUDIT_KINDS };
@@ -51,6 +53,11 @@ bool wbi_audit_allows(struct wbi_audit *audit, enum wbi_audit_kind kind);
 void wbi_audit_event(struct wbi_audit *audit, enum wbi_audit_kind kind, const char *event,
 		     const struct wbi_audit_field *fields, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
+
+/* Adds text of a peer's to a "what" of *used bytes, escaped. false: not all of it fits; it ends in
+ * an ellipsis then, so that nobody hides the end of a command behind its beginning, and nothing
+ * more may be added. */
+bool wbi_audit_add(char what[WBI_AUDIT_WHAT_MAX], size_t *used, const void *text, size_t bytes);
 
 /* Trouble without fields: event "note", with the sentence as its "text". */
 void wbi_audit(struct wbi_audit *audit, const char *format, ...)

@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "service/browser.h"
+#include "service/plain_trail.h"
 #include "service/reply.h"
 #include "service/service.h"
 
@@ -28,6 +29,7 @@ enum exec_state { EXEC_IDLE, EXEC_GATHERING, EXEC_RUNNING, EXEC_DIGESTING, EXEC_
 struct exec_conn {
 	struct wbi_plain plain;
 	struct wbi_service_env *env;
+	struct wbi_plain_trail trail;
 	struct wbi_buf command; /* while GATHERING */
 	struct exec_call *call; /* from RUNNING to REPLYING; NULL otherwise */
 	enum exec_state state;
@@ -64,6 +66,15 @@ static void log_about(struct exec_conn *exec, const char *what)
 
 	wbi_plain_peer_text(&exec->plain, peer);
 	wbi_audit(&exec->env->audit, "%s: %s: %s", service_name(exec), peer, what);
+}
+
+/* What came is no command: it never becomes a call. */
+static void log_refusal(struct exec_conn *exec, const char *code, const char *why)
+{
+	char peer[WBI_ADDR_TEXT_MAX];
+
+	wbi_plain_peer_text(&exec->plain, peer);
+	wbi_plain_trail_turned_away(&exec->trail, service_name(exec), peer, code, why);
 }
 
 /* The one place where the state changes, and with it what is wanted of the socket: input only
@@ -137,10 +148,15 @@ static void reply_message(struct exec_conn *exec, const char *reason)
 {
 	char message[WB_FAULT_TEXT_MAX];
 
-	log_about(exec, reason);
 	snprintf(message, sizeof(message), "waybill: %.180s\n", reason);
 	wbi_reply_message(&exec->call->reply, message);
 	begin_reply(exec);
+}
+
+static void reply_failure(struct exec_conn *exec, const char *reason)
+{
+	log_about(exec, reason);
+	reply_message(exec, reason);
 }
 
 static void digest_step(struct wbi_task *task)
@@ -151,7 +167,7 @@ static void digest_step(struct wbi_task *task)
 	struct wb_fault fault;
 
 	if (wbi_reply_digest(&call->reply, DIGEST_STEP, &complete, &fault) != WB_OK)
-		reply_message(exec, fault.text);
+		reply_failure(exec, fault.text);
 	else if (complete)
 		begin_reply(exec);
 	else
@@ -180,9 +196,10 @@ static void job_ended(struct wbi_job *job, void *owner)
 	struct exec_conn *exec = owner;
 	char reason[WB_FAULT_TEXT_MAX];
 
+	wbi_plain_trail_ended(&exec->trail, job);
 	if (wbi_job_outcome(job) != WBI_JOB_ENDED) {
 		why_killed(exec, wbi_job_fault(job), reason);
-		reply_message(exec, reason);
+		reply_failure(exec, reason);
 		return;
 	}
 	wbi_reply_output(&exec->call->reply, wbi_job_output(job, 1), wbi_job_output(job, 2));
@@ -213,6 +230,7 @@ static bool begin_call(struct exec_conn *exec)
  * refused, and must not be taken for a command. */
 static void refuse(struct exec_conn *exec, const char *reason)
 {
+	log_refusal(exec, wb_err_name(WB_ERR_LIMIT), reason);
 	exec->last = true;
 	if (begin_call(exec))
 		reply_message(exec, reason);
@@ -235,8 +253,9 @@ static void start_job(struct exec_conn *exec, char *command)
 		set_state(exec, EXEC_RUNNING);
 		return;
 	}
+	wbi_plain_trail_refused(&exec->trail, wb_err_name(fault.err));
 	snprintf(reason, sizeof(reason), "the command did not start: %.150s", fault.text);
-	reply_message(exec, reason);
+	reply_failure(exec, reason);
 }
 
 /* Runs `bytes` bytes at `data` (there is room for a NUL behind them), unless they are no command.
@@ -246,10 +265,11 @@ static void run_command(struct exec_conn *exec, uint8_t *data, size_t bytes)
 	const char *why = wbi_browser_check(data, bytes);
 
 	if (why) {
-		log_about(exec, why);
+		log_refusal(exec, "no-command", why);
 		wbi_plain_close(&exec->plain);
 		return;
 	}
+	wbi_plain_trail_call(&exec->trail, service_name(exec), data, bytes);
 	data[bytes] = '\0';
 	start_job(exec, (char *)data);
 }
@@ -359,6 +379,7 @@ static void exec_done(struct wbi_plain *plain)
 {
 	struct exec_conn *exec = exec_of(plain);
 
+	wbi_plain_trail_left(&exec->trail);
 	call_free(exec->call);
 	wbi_buf_done(&exec->command);
 	free(exec);
@@ -374,8 +395,9 @@ static const struct wbi_plain_ops exec_ops = {
 	.done = exec_done,
 };
 
-static enum wb_err exec_accept(struct wbi_service_env *env, int fd, enum wbi_reply_framing framing,
-			       struct wb_fault *fault)
+static enum wb_err exec_accept(struct wbi_service_env *env, int fd,
+			       const struct wbi_plain_caller *caller,
+			       enum wbi_reply_framing framing, struct wb_fault *fault)
 {
 	struct exec_conn *exec = calloc(1, sizeof(*exec));
 	enum wb_err err;
@@ -383,6 +405,7 @@ static enum wb_err exec_accept(struct wbi_service_env *env, int fd, enum wbi_rep
 	if (!exec)
 		return wb_fault_set(fault, WB_ERR_NOMEM, NULL, 0, "no memory for a connection");
 	exec->env = env;
+	exec->trail = (struct wbi_plain_trail){.audit = &env->audit, .caller = *caller};
 	exec->framing = framing;
 	wbi_buf_init(&exec->command, (size_t)env->limits->command_bytes + 1);
 	err = wbi_plain_init(&exec->plain, &env->plain, &exec_ops, fd, fault);
@@ -391,12 +414,14 @@ static enum wb_err exec_accept(struct wbi_service_env *env, int fd, enum wbi_rep
 	return err;
 }
 
-enum wb_err wbi_exec_length_accept(struct wbi_service_env *env, int fd, struct wb_fault *fault)
+enum wb_err wbi_exec_length_accept(struct wbi_service_env *env, int fd,
+				   const struct wbi_plain_caller *caller, struct wb_fault *fault)
 {
-	return exec_accept(env, fd, WBI_REPLY_LENGTH, fault);
+	return exec_accept(env, fd, caller, WBI_REPLY_LENGTH, fault);
 }
 
-enum wb_err wbi_exec_header_accept(struct wbi_service_env *env, int fd, struct wb_fault *fault)
+enum wb_err wbi_exec_header_accept(struct wbi_service_env *env, int fd,
+				   const struct wbi_plain_caller *caller, struct wb_fault *fault)
 {
-	return exec_accept(env, fd, WBI_REPLY_HEADER, fault);
+	return exec_accept(env, fd, caller, WBI_REPLY_HEADER, fault);
 }

@@ -122,10 +122,12 @@ static const struct wbi_plain_ops upper_ops = {
 	.done = upper_done,
 };
 
-enum wb_err wbi_upper_accept(struct wbi_service_env *env, int fd, struct wb_fault *fault)
+enum wb_err wbi_upper_accept(struct wbi_service_env *env, int fd,
+			     const struct wbi_plain_caller *caller, struct wb_fault *fault)
 {
 	struct upper_conn *upper = calloc(1, sizeof(*upper));
 	enum wb_err err;
+	(void)caller;
 
 	if (!upper)
 		return wb_fault_set(fault, WB_ERR_NOMEM, NULL, 0, "no memory for a connection");
