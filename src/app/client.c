@@ -385,13 +385,21 @@ static void on_welcome(struct wb_client *client, bool resumed)
 		callbacks->connected(client, resumed, client->context);
 }
 
+/* Why the daemon refuses a key that it knows says more than that it does not know the next one. */
+static bool says_more(const struct wb_client *client, const struct wbi_problem *problem)
+{
+	return client->known || strcmp(problem->code, "unknown-key") != 0 ||
+	       strcmp(client->code, "key-refused") != 0;
+}
+
 static void on_problem(struct wb_client *client, const struct wbi_problem *problem)
 {
 	struct wb_fault fault;
 
 	wb_fault_set(&fault, problem->ours ? WB_ERR_MALFORMED : WB_ERR_REFUSED, problem->field,
 		     problem->offset, "%s%s", problem->ours ? "bad answer: " : "", problem->text);
-	note_why(client, problem->code, &fault);
+	if (says_more(client, problem))
+		note_why(client, problem->code, &fault);
 	if (wbi_client_try_next_key(client, problem->code))
 		return;
 	client->final = client->final || !problem->retry;

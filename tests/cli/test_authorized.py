@@ -33,6 +33,16 @@ def test_from(place):
     place.is_refused(running.uri, "makes no sense")
 
 
+def test_why_a_known_key_is_refused_is_told(place):
+    """Not that the other one, which is shown after it, is unknown."""
+    place.authorize('from="192.0.2.1"')
+    running = place.serve()
+    other = ssh_keygen(place.folder / "other")
+    for keys in ((place.key, other), (other, place.key), (other, place.key, ssh_keygen(place.folder / "third"))):
+        options = [word for key in keys for word in ("-i", key)] + ["--known-hosts", place.known]
+        assert "not authorized" not in place.is_refused(running.uri, "line 1: from: 127.0.0.1", options=options)
+
+
 def test_from_over_ipv6(place):
     running = place.serve("--listen", "tls://[::1]:0")
     place.known.write_text(f"* {public(place.host)}", encoding="utf-8")
@@ -229,14 +239,15 @@ def test_permit(place):
     assert done.returncode != 0 and b"may not see" in done.stderr
 
 
-def test_permit_belongs_in_waybills_own_file(place, daemon):
+@pytest.mark.parametrize("between", ["/", "//", "/./", "/.//./"])
+def test_permit_belongs_in_waybills_own_file(place, between):
     """sshd would refuse the line: so do we, where sshd reads it too."""
     folder = place.folder / ".ssh"
     folder.mkdir(mode=0o700)
     theirs = folder / "authorized_keys"
     theirs.write_text(f'permit="exec" {public(place.key)}', encoding="utf-8")
     place.authorized.unlink()
-    running = place.serve("--authorized-keys", theirs)
+    running = place.serve("--authorized-keys", f"{folder}{between}authorized_keys")
     place.is_refused(running.uri, "permit")
 
 
