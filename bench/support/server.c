@@ -46,10 +46,13 @@ static _Noreturn void become_server(const char *const *argv, int cpu, int errors
 /* That it serves, under which key, and how many it served without a word are no news. */
 static bool is_news(const char *line)
 {
-	static const char served[] = "waybill serve: session ", key[] = "host key ";
+	static const char *const old[] = {": session ", ": connection ", " cgroup", "host key ",
+					  " lines dropped"};
 
-	return strncmp(line, served, sizeof(served) - 1) != 0 &&
-	       strncmp(line, key, sizeof(key) - 1) != 0 && !strstr(line, " lines dropped");
+	for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++)
+		if (strstr(line, old[i]))
+			return false;
+	return true;
 }
 
 /* A pipe that nobody reads would in the end stop a server that logs. */
