@@ -315,14 +315,17 @@ static void format_unix(const struct wbi_addr *addr, char out[WBI_ADDR_TEXT_MAX]
 void wbi_addr_format(const struct wbi_addr *addr, char out[WBI_ADDR_TEXT_MAX])
 {
 	char number[INET6_ADDRSTRLEN], zone[16] = "";
+	uint32_t ipv4;
 
+	if (ipv4_within(addr, &ipv4)) {
+		ipv4 = htonl(ipv4);
+		inet_ntop(AF_INET, &ipv4, number, sizeof(number));
+		snprintf(out, WBI_ADDR_TEXT_MAX, "%s:%u", number, wbi_addr_port(addr));
+		return;
+	}
 	switch (addr->any.sa_family) {
 	case AF_UNIX:
 		format_unix(addr, out);
-		return;
-	case AF_INET:
-		inet_ntop(AF_INET, &as_ipv4(addr)->sin_addr, number, sizeof(number));
-		snprintf(out, WBI_ADDR_TEXT_MAX, "%s:%u", number, wbi_addr_port(addr));
 		return;
 	case AF_INET6:
 		inet_ntop(AF_INET6, &as_ipv6(addr)->sin6_addr, number, sizeof(number));

@@ -57,7 +57,8 @@ bool wbi_addr_is_loopback(const struct wbi_addr *addr);
 bool wbi_addr_is_wildcard(const struct wbi_addr *addr);
 uint16_t wbi_addr_port(const struct wbi_addr *addr); /* 0 for unix */
 
-/* "127.0.0.1:8080", "[::1]:8080", a path, or "unix" for a nameless peer. Escaped. */
+/* "127.0.0.1:8080" (also where it is mapped into IPv6, as sockets for both show it),
+ * "[::1]:8080", a path, or "unix" for a nameless peer. Escaped. */
 enum { WBI_ADDR_TEXT_MAX = 128 };
 void wbi_addr_format(const struct wbi_addr *addr, char out[WBI_ADDR_TEXT_MAX]);
 

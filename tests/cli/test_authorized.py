@@ -73,6 +73,7 @@ def test_from_over_a_socket_of_ipv6(place, environment):
                           "--authorized-keys", place.authorized)
         try:
             assert place.gets_in(f"tls://127.0.0.1:{port}")
+            assert any(re.search(r" from 127\.0\.0\.1:\d+, waybill", line.decode()) for line in process.stderr)
             place.authorize('from="::/0"')
             place.is_refused(f"tls://127.0.0.1:{port}", "from: 127.0.0.1")
         finally:

@@ -153,9 +153,9 @@ static const struct {
 	{"tcp://[::1]:8080", "[::1]:8080", true, false, 8080},
 	{"udp://[::]:9", "[::]:9", false, true, 9},
 	{"tcp://[::2]", "[::2]:0", false, false, 0},
-	{"tcp://[::ffff:127.1.2.3]:5", "[::ffff:127.1.2.3]:5", true, false, 5},
-	{"tcp://[::ffff:128.1.2.3]:5", "[::ffff:128.1.2.3]:5", false, false, 5},
-	{"tls://[::ffff:0.0.0.0]:5", "[::ffff:0.0.0.0]:5", false, true, 5},
+	{"tcp://[::ffff:127.1.2.3]:5", "127.1.2.3:5", true, false, 5},
+	{"tcp://[::ffff:128.1.2.3]:5", "128.1.2.3:5", false, false, 5},
+	{"tls://[::ffff:0.0.0.0]:5", "0.0.0.0:5", false, true, 5},
 	{"unix:///run/w.sock", "/run/w.sock", true, false, 0},
 };
 
