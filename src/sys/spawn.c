@@ -401,8 +401,10 @@ enum wb_err wbi_spawn(const struct wbi_spawn *spawn, struct wbi_process *ret_pro
 	child.is_refused = false;
 	errno = start(&child, ret_process);
 	if (child.is_refused)
-		return wb_fault_set(fault, WB_ERR_REFUSED, NULL, 0,
-				    "no process can be started in that cgroup: %m");
+		return wb_fault_set(
+			fault, WB_ERR_REFUSED, NULL, 0,
+			"no process can be started in that cgroup: %m%s",
+			errno == ENOSYS ? " (clone3, which filters of system calls hide)" : "");
 	if (errno != 0)
 		return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "cannot start %s: %m",
 				    spawn->path);
