@@ -154,22 +154,8 @@ static void judge_peer(struct wbi_tls *tls)
 	tls->judged = true;
 }
 
-/* OpenSSL asks for our certificate when it has seen the server's signature and Finished. */
-int wbi_tls_before_our_key(SSL *ssl, void *context)
-{
-	struct wbi_tls *tls = SSL_get_app_data(ssl);
-
-	(void)context;
-	if (!take_peer_key(tls))
-		tls->misdeed = WBI_TLS_NOT_ED25519;
-	else
-		judge_peer(tls);
-	return tls->misdeed ? -1 : 1;
-}
-
-/* A resumption passes no callback that looks at certificates, nor does a server that asks for none:
- * so everything is looked at here. */
-static void conclude(struct wbi_tls *tls)
+/* The judge comes last: it may ask a user, who need not decide about what is no Waybill. */
+static void look_at_peer(struct wbi_tls *tls)
 {
 	if (!take_peer_key(tls))
 		tls->misdeed = WBI_TLS_NOT_ED25519;
@@ -177,13 +163,30 @@ static void conclude(struct wbi_tls *tls)
 		tls->misdeed = WBI_TLS_NO_ALPN;
 	else
 		judge_peer(tls);
+}
+
+/* OpenSSL asks for our certificate when it has seen all that the server says in the handshake: its
+ * protocol, its signature and its Finished. */
+int wbi_tls_before_our_key(SSL *ssl, void *context)
+{
+	struct wbi_tls *tls = SSL_get_app_data(ssl);
+
+	(void)context;
+	look_at_peer(tls);
+	return tls->misdeed ? -1 : 1;
+}
+
+/* A resumption passes no callback that looks at certificates, nor does a server that asks for none:
+ * so everything is looked at here. */
+static void conclude(struct wbi_tls *tls)
+{
+	look_at_peer(tls);
 	if (tls->misdeed) {
 		fail(tls, NULL);
 		return;
 	}
 	set_state(tls, WBI_TLS_OPEN);
 	tls->known = true;
-	tls->messages = 0;
 	tls->unread = true; /* the first words may have come with the end of the handshake */
 }
 
@@ -427,9 +430,7 @@ ssize_t wbi_tls_write(struct wbi_tls *tls, const struct iovec *parts, int count)
 	taken = bytes > WBI_TLS_RECORD_BYTES ? write_gathering(tls, at, bytes)
 					     : write_records(tls, at, bytes);
 	/* What is encrypted is taken, sent or not: the next call tells of the error. */
-	if (taken > 0)
-		return (ssize_t)taken;
-	return tls->state == WBI_TLS_FAILED ? -tls->error : -tls->write_error;
+	return taken > 0 ? (ssize_t)taken : -tls->error;
 }
 
 int wbi_tls_shutdown(struct wbi_tls *tls)

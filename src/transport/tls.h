@@ -74,9 +74,9 @@ void wbi_tls_set_io(struct wbi_tls *tls, const struct wbi_tls_io *io, void *io_c
 typedef enum wb_err wbi_tls_judge_fn(void *context, const struct wbi_public_key *key,
 				     struct wb_fault *fault);
 
-/* For a client: has the server's key judged once it is proven, and before our own key is shown or
- * signs anything; after a resumption, which shows none, before the handshake counts as done. Not
- * set: every key will do. */
+/* For a client: has the server's key judged once it is proven and `waybill/1` agreed, and before
+ * our own key is shown or signs anything; after a resumption, which shows none, before the
+ * handshake counts as done. Not set: every key will do. */
 void wbi_tls_set_judge(struct wbi_tls *tls, wbi_tls_judge_fn *judge, void *judge_context);
 
 /* Takes the handshake as far as the bytes go. ret_done: it has held, and wbi_tls_peer is known.

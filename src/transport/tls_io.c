@@ -112,6 +112,9 @@ static void gather(struct wbi_tls *tls, const void *data, size_t bytes)
 	}
 	memcpy(gathered->data + gathered->bytes, data, bytes);
 	gathered->bytes += bytes;
+	/* No later: if the io takes none of it now, no further record is to be made and held. */
+	if (sizeof(gathered->data) - gathered->bytes < WBI_TLS_SEALED_BYTES)
+		wbi_tls_send_gathered(tls);
 }
 
 static int io_write(BIO *bio, const char *data, int bytes)

@@ -54,9 +54,10 @@ static unsigned needed(const struct wbi_tls_filter *filter, unsigned wanted)
 {
 	const struct wbi_tls *tls = filter->tls;
 	bool ending = filter->ending && !filter->ended;
-	unsigned events = wbi_tls_is_open(tls) || !wanted ? wanted : WBI_READ;
+	bool idle = !wanted && !ending;
+	unsigned events = wbi_tls_is_open(tls) || idle ? wanted : WBI_READ;
 
-	if (wbi_tls_is_interrupted(tls) && (wanted || ending))
+	if (wbi_tls_is_interrupted(tls) && !idle)
 		events = (events & ~(unsigned)WBI_WRITE) | WBI_READ;
 	return wbi_tls_is_choked(tls) ? events & ~(unsigned)WBI_READ : events;
 }

@@ -100,8 +100,8 @@ void wbi_tls_send_gathered(struct wbi_tls *tls);
 
 /* ---- tls.c ---- */
 
-/* The server's key is proven, and OpenSSL is about to show ours: 1, or -1 where the judge says no.
- */
+/* The server's key is proven, and OpenSSL is about to show ours: 1, or -1 where the server has not
+ * agreed to our protocol, or the judge says no. */
 int wbi_tls_before_our_key(SSL *ssl, void *context);
 
 /* OpenSSL tells of a message: those behind the handshake are counted, our alerts are noted. */

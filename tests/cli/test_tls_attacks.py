@@ -264,6 +264,28 @@ def test_a_link_that_others_could_turn(place):
         (folder / "link").unlink()
 
 
+def test_a_link_of_another_user(place, second_user):
+    """In a folder like /tmp it may stay there and lead to a file of ours, but we do not follow it."""
+    running = place.serve()
+    folder = place.folder / "sticky"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    link = folder / "link"
+    for path, options in ((place.key, ["-i", link, "--known-hosts", place.known]),
+                          (place.known, ["-i", place.key, "--known-hosts", link])):
+        link.symlink_to(path)
+        assert place.gets_in(running.uri, options=options)
+        os.chown(link, second_user.uid, -1, follow_symlinks=False)
+        place.is_refused(running.uri, f"{link}: the link belongs to another user", options=options)
+        link.unlink()
+    place.authorized.rename(folder / "real")
+    place.authorized.symlink_to(link)
+    link.symlink_to(folder / "real")
+    assert place.gets_in(running.uri)
+    os.chown(link, second_user.uid, -1, follow_symlinks=False)
+    place.is_refused(running.uri, "the link belongs to another user")
+
+
 def test_a_lock_on_known_hosts_holds_nobody_up(place):
     """Whoever may read a file may lock it."""
     running = place.serve()

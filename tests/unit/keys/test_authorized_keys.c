@@ -34,10 +34,12 @@ static void test_missing(void **state)
 		assert_int_equal(find(texts[i], &plain, &authorized, &fault), WB_ERR_MISSING);
 		assert_int_equal(fault.err, WB_ERR_MISSING);
 		assert_null(strstr(fault.text, "line 1"));
+		assert_string_equal(fault.field, "");
 	}
 	assert_int_equal(
 		find(BOB "command=\"x " ALICE "ssh-ed25519 AAAA\n", &plain, &authorized, &fault),
 		WB_ERR_MISSING);
+	assert_string_equal(fault.field, "line");
 	assert_non_null(strstr(fault.text, "2 make no sense"));
 	assert_non_null(strstr(fault.text, "line 2"));
 }

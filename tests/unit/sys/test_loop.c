@@ -483,6 +483,22 @@ static void test_posts_from_threads_arrive_in_their_order(void **state)
 
 /* ---- signals, stopping ---- */
 
+/* A post wakes the loop once: from then on it waits again. */
+static void test_a_post_wakes_once(void **state)
+{
+	struct errand errand = make_errand(*state, 0);
+	struct alarm alarm;
+	int turns = 0;
+
+	wbi_list_init(&errand.task.node);
+	wbi_loop_post(*state, &errand.task);
+	turn_at_once(*state);
+	assert_int_equal(errand.runs, 1);
+	for (set_alarm(*state, &alarm, 'a', 20); fired_count == 0; turns++)
+		turn(*state);
+	assert_in_range(turns, 1, 3);
+}
+
 static int signals_seen[2];
 
 static void on_signal(void *context, int signal)
@@ -544,6 +560,7 @@ int main(void)
 		WITH_LOOP(test_deferred_runs_once_at_the_end_of_the_turn),
 		WITH_LOOP(test_a_task_that_defers_itself_starves_nobody),
 		WITH_LOOP(test_posts_from_threads_arrive_in_their_order),
+		WITH_LOOP(test_a_post_wakes_once),
 		WITH_LOOP(test_signals_come_through_the_loop),
 		WITH_LOOP(test_stop_before_run_is_not_lost),
 		cmocka_unit_test(test_freeing_nothing_is_allowed),

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <openssl/err.h>
 
 #include "tls_meeting.h"
 #include "transport/tls_state.h"
@@ -35,7 +36,9 @@ static void test_whose_turn_it_is(void **state)
 {
 	(void)state;
 	assert_false(wbi_tls_awaits_key(server.tls));
+	assert_true(wbi_tls_has_unread(client.tls)); /* it speaks first */
 	side_step(&client);
+	assert_false(wbi_tls_has_unread(client.tls));
 	assert_false(wbi_tls_awaits_key(server.tls));
 	side_step(&server);
 	assert_true(wbi_tls_awaits_key(server.tls));
@@ -164,6 +167,7 @@ static void test_end_in_one_direction(void **state)
 	assert_int_equal(wbi_tls_read(server.tls, got, sizeof(got)), 0);
 	assert_int_equal(wbi_tls_read(server.tls, got, sizeof(got)), 0);
 	assert_int_equal(put(&server, "reply", 5), 5);
+	assert_int_equal(wbi_tls_shutdown(client.tls), 0); /* once more: nothing is lost */
 	assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), 5);
 	assert_int_equal(wbi_tls_shutdown(server.tls), 0);
 	assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), 0);
@@ -210,6 +214,30 @@ static void test_io_that_fails(void **state)
 	expect_fault(&client, WB_ERR_SYSTEM, "reset");
 }
 
+/* OpenSSL's errors belong to a thread, and its connections are many. */
+static void test_errors_of_others(void **state)
+{
+	char got[8];
+	(void)state;
+
+	for (int i = 0; i < 4; i++) {
+		ERR_raise(ERR_LIB_SSL, SSL_R_BAD_SIGNATURE);
+		assert_true(!side_step(&client) || wbi_tls_is_open(client.tls));
+		ERR_raise(ERR_LIB_SSL, SSL_R_BAD_SIGNATURE);
+		assert_true(!side_step(&server) || wbi_tls_is_open(server.tls));
+	}
+	meet();
+	ERR_raise(ERR_LIB_SSL, SSL_R_BAD_SIGNATURE);
+	assert_int_equal(wbi_tls_read(server.tls, got, sizeof(got)), -EAGAIN);
+	assert_int_equal(put(&client, "text", 4), 4);
+	ERR_raise(ERR_LIB_SSL, SSL_R_BAD_SIGNATURE);
+	assert_int_equal(wbi_tls_shutdown(client.tls), 0);
+	assert_int_equal(wbi_tls_read(server.tls, got, sizeof(got)), 4);
+	ERR_raise(ERR_LIB_SSL, SSL_R_BAD_SIGNATURE);
+	assert_int_equal(wbi_tls_read(server.tls, got, sizeof(got)), 0);
+	ERR_clear_error();
+}
+
 /* ---- what was changed on the way ---- */
 
 static void test_changed_byte(void **state)
@@ -222,6 +250,7 @@ static void test_changed_byte(void **state)
 	wire.there.data[wire.there.bytes - 1] ^= 1;
 	assert_int_equal(wbi_tls_read(server.tls, got, sizeof(got)), -EPROTO);
 	expect_fault(&server, WB_ERR_MALFORMED, "bad record mac");
+	assert_true(wbi_tls_has_unread(server.tls)); /* whoever only wants to read hears of it */
 	assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), -EPROTO);
 	expect_fault(&client, WB_ERR_REFUSED, "the peer refuses: bad record mac");
 }
@@ -289,6 +318,10 @@ static void test_one_ticket(void **state)
 	assert_non_null(ticket);
 	take_ticket(&client, &server);
 	assert_ptr_equal(client.context->ticket, ticket);
+	connect_again();
+	meet();
+	take_ticket(&client, &server);
+	assert_ptr_not_equal(client.context->ticket, ticket); /* the newest counts */
 }
 
 /* In the middle of what a write gathers, and to one that has said its end. */
@@ -318,6 +351,13 @@ static void test_resumption_after_a_loss(void **state)
 		meet();
 		assert_int_equal(wbi_tls_is_resumed(client.tls), i > 0);
 		take_ticket(&client, &server);
+		wire.back.ended = true;
+		assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), -ECONNRESET);
+		connect_again();
+	}
+	for (int i = 0; i < 2; i++) { /* before there is another ticket */
+		meet();
+		assert_true(wbi_tls_is_resumed(client.tls));
 		wire.back.ended = true;
 		assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), -ECONNRESET);
 		connect_again();
@@ -365,6 +405,7 @@ int main(void)
 		TEST(test_end_that_nobody_said),
 		TEST(test_end_in_the_handshake),
 		TEST(test_io_that_fails),
+		TEST(test_errors_of_others),
 		TEST(test_changed_byte),
 		TEST(test_changed_handshake),
 		TEST(test_resumption),

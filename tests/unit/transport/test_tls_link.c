@@ -215,6 +215,22 @@ static void test_rest_of_a_record(void **state)
 	wbi_fd_close(&fds[1]);
 }
 
+/* As long as the socket takes nothing, nobody is asked to write: not by what comes in, either. */
+static void test_no_write_before_the_rest(void **state)
+{
+	(void)state;
+	meet(true);
+	fill(&owners[0]);
+	owners[0].heard = 0;
+	wbi_link_want(link_of(&owners[0]), WBI_READ | WBI_WRITE);
+	assert_int_equal(wbi_link_write(link_of(&owners[1]), &(struct iovec){(char[]){"x"}, 1}, 1),
+			 1);
+	turn(&owners[0], PATIENCE_MS);
+	assert_int_equal(owners[0].heard, WBI_READ);
+	assert_int_equal(owners[0].got, 1);
+	part();
+}
+
 /* A reader that takes a little at a time is called until all is read, though the socket is long
  * empty. */
 static void test_small_reads(void **state)
@@ -288,6 +304,21 @@ static void test_moves_in_the_handshake(void **state)
 	part();
 }
 
+/* Closed while it had asked to be called again. */
+static void test_closed_before_it_is_called(void **state)
+{
+	(void)state;
+	own(&owners[0], WBI_TLS_CLIENT, fds[0], true);
+	wbi_link_close(link_of(&owners[0]));
+	turn(&owners[0], 0);
+	assert_int_equal(owners[0].calls, 0);
+	owners[0].side.tls = NULL;
+	side_close(&owners[0].side);
+	wbi_loop_free(owners[0].loop);
+	free(owners[0].in);
+	wbi_fd_close(&fds[1]);
+}
+
 /* ---- what goes wrong ---- */
 
 static bool server_has_failed(void)
@@ -319,6 +350,7 @@ static void test_no_write_before_the_handshake(void **state)
 	assert_int_equal(wbi_tls_link_wants(&owners[1].stream, WBI_READ | WBI_WRITE, &now),
 			 WBI_READ);
 	assert_false(now);
+	assert_int_equal(wbi_tls_link_wants(&owners[1].stream, 0, &now), 0);
 	wbi_link_want(link_of(&owners[1]), WBI_WRITE);
 	turn(&owners[1], 0);
 	assert_int_equal(owners[1].heard, 0);
@@ -357,13 +389,14 @@ static bool client_has_ended(void)
 	return owners[0].error == 0;
 }
 
-/* An end that is said before the handshake is done follows it. */
+/* An end that is said before the handshake is done follows it, whatever its owner wants. */
 static void test_early_end(void **state)
 {
 	(void)state;
 	own(&owners[0], WBI_TLS_CLIENT, fds[0], true);
 	own(&owners[1], WBI_TLS_SERVER, fds[1], true);
 	assert_int_equal(wbi_link_shutdown(link_of(&owners[1])), 0);
+	wbi_link_want(link_of(&owners[1]), 0);
 	step_until(client_has_ended);
 	part();
 }
@@ -414,6 +447,22 @@ static void test_answers_that_nobody_takes(void **state)
 	assert_true(server_has_it());
 	assert_false(wbi_tls_is_choked(owners[1].side.tls));
 	part();
+}
+
+/* What was not sent goes when the link is closed; an end is the socket's end, too. */
+static void test_last_bytes(void **state)
+{
+	(void)state;
+	meet(true);
+	assert_int_equal(wbi_link_shutdown(link_of(&owners[1])), 0);
+	assert_true(recv(fds[0], held.data, sizeof(held.data), 0) > 0);
+	assert_int_equal(recv(fds[0], held.data, sizeof(held.data), 0), 0);
+	fill(&owners[0]);
+	while (recv(fds[1], held.data, sizeof(held.data), 0) > 0)
+		;
+	disown(&owners[0]);
+	assert_true(recv(fds[1], held.data, sizeof(held.data), 0) > 0);
+	disown(&owners[1]);
 }
 
 static ssize_t hold(void *context, const void *data, size_t bytes)
@@ -532,14 +581,17 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_client_that_polls),
 		TEST(test_rest_of_a_record),
+		TEST(test_no_write_before_the_rest),
 		TEST(test_small_reads),
 		TEST(test_moves_with_what_is_buffered),
 		TEST(test_moves_in_the_handshake),
+		TEST(test_closed_before_it_is_called),
 		TEST(test_failed_handshake_is_told),
 		TEST(test_no_write_before_the_handshake),
 		TEST(test_error_between_link_and_socket),
 		TEST(test_early_end),
 		TEST(test_answers_that_nobody_takes),
+		TEST(test_last_bytes),
 		TEST(test_half_a_message),
 		TEST(test_plain_link),
 	};

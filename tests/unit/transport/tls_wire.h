@@ -25,7 +25,7 @@ struct end {
 	size_t room;      /* in flight; 0: PIPE_BYTES */
 	int fail_read;    /* errno */
 	int fail_write;
-	unsigned writes;
+	unsigned reads, writes;
 };
 
 struct wire {
@@ -38,6 +38,7 @@ static inline ssize_t end_read(void *context, void *data, size_t bytes)
 	struct end *end = context;
 	struct pipe *in = end->in;
 
+	end->reads++;
 	if (end->fail_read)
 		return -end->fail_read;
 	if (in->bytes == 0)
