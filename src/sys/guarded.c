@@ -4,57 +4,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/text.h"
 #include "sys/fd.h"
+#include "sys/guarded_open.h"
 
-enum { SHOWN_MAX = 110, FOLDER_MODE = 0700, FILE_MODE = 0600 };
+enum { FOLDER_MODE = 0700 };
 
-static enum wb_err refuse(const char *path, const char *why, struct wb_fault *fault)
-{
-	char shown[SHOWN_MAX];
-
-	wbi_text_escape_message(path, shown, sizeof(shown));
-	return wb_fault_set(fault, WB_ERR_REFUSED, NULL, 0, "%s: %s", shown, why);
-}
-
-static enum wb_err system_fault(const char *path, struct wb_fault *fault)
-{
-	char shown[SHOWN_MAX];
-	int why = errno;
-
-	wbi_text_escape_message(path, shown, sizeof(shown));
-	errno = why;
-	if (errno == ENOENT || errno == ENOTDIR)
-		return wb_fault_set(fault, WB_ERR_MISSING, NULL, 0, "%s: %m", shown);
-	return wb_fault_set(fault, WB_ERR_SYSTEM, NULL, 0, "%s: %m", shown);
-}
-
-/* ---- who else could ---- */
-
-static bool is_trusted_owner(const struct stat *status, uid_t owner)
-{
-	return status->st_uid == 0 || status->st_uid == owner;
-}
-
-static enum wb_err check_folder(const char *path, uid_t owner, struct wb_fault *fault)
-{
-	struct stat status;
-
-	if (stat(path, &status) != 0)
-		return system_fault(path, fault);
-	if (!is_trusted_owner(&status, owner))
-		return refuse(path, "the folder belongs to another user", fault);
-	if (status.st_mode & (S_IWGRP | S_IWOTH) && !(status.st_mode & S_ISVTX))
-		return refuse(path, "others can write to this folder (chmod go-w)", fault);
-	return WB_OK;
-}
+/* ---- what the file itself is ---- */
 
 /* With whom root shares a file is root's to say: a group of daemons, or us alone by an access list,
  * whose mask stands in the group's place. */
@@ -67,60 +28,15 @@ static enum wb_err check_file(const char *path, const struct stat *status, enum 
 			      uid_t owner, struct wb_fault *fault)
 {
 	if (!S_ISREG(status->st_mode))
-		return refuse(path, "not a regular file", fault);
-	if (!is_trusted_owner(status, owner))
-		return refuse(path, "the file belongs to another user", fault);
-	if (status->st_mode & (S_IWGRP | S_IWOTH))
-		return refuse(path, "others can write to it (chmod go-w)", fault);
+		return wbi_guard_refuse(path, "not a regular file", fault);
+	if (!wbi_guard_trusts(status, owner))
+		return wbi_guard_refuse(path, "the file belongs to another user", fault);
+	if (wbi_guard_is_open(status))
+		return wbi_guard_refuse(path, "others can write to it (chmod go-w)", fault);
 	if (guard == WBI_GUARD_READING && status->st_mode & private_bits(status))
-		return refuse(path, "a private key that others can read (chmod 600)", fault);
+		return wbi_guard_refuse(path, "a private key that others can read (chmod 600)",
+					fault);
 	return WB_OK;
-}
-
-/* Each folder above `path`, which is absolute, without links in it, and used up. */
-static enum wb_err check_above(char *path, uid_t owner, struct wb_fault *fault)
-{
-	for (char *slash = strrchr(path, '/'); slash; slash = strrchr(path, '/')) {
-		enum wb_err err;
-
-		slash[slash == path] = '\0';
-		err = check_folder(path, owner, fault);
-		if (err || slash == path)
-			return err;
-	}
-	return WB_OK;
-}
-
-/* Above the file that was opened, wherever links have led. */
-static enum wb_err check_folders(int fd, uid_t owner, struct wb_fault *fault)
-{
-	char link[32], path[PATH_MAX];
-	ssize_t bytes;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	bytes = readlink(link, path, sizeof(path) - 1);
-	if (bytes <= 0)
-		return system_fault(link, fault);
-	path[bytes] = '\0';
-	return check_above(path, owner, fault);
-}
-
-/* And above its name: whoever could write there could have it lead to another file. */
-static enum wb_err check_name(const char *path, uid_t owner, struct wb_fault *fault)
-{
-	const char *slash = strrchr(path, '/');
-	char folder[PATH_MAX], real[PATH_MAX];
-	int bytes = slash ? snprintf(folder, sizeof(folder), "%.*s/.", (int)(slash - path), path)
-			  : snprintf(folder, sizeof(folder), ".");
-
-	if (bytes >= (int)sizeof(folder))
-		return refuse(path, "the name is too long", fault);
-	if (!realpath(folder, real))
-		return system_fault(folder, fault);
-	if (strlen(real) + 2 >= sizeof(real))
-		return refuse(path, "the name is too long", fault);
-	memcpy(real + strlen(real), "/x", sizeof("/x"));
-	return check_above(real, owner, fault);
 }
 
 /* ---- reading ---- */
@@ -139,7 +55,7 @@ static enum wb_err read_whole(int fd, const char *path, size_t bytes, struct wbi
 		if (got < 0 && errno == EINTR)
 			got = 1;
 		else if (got < 0)
-			return system_fault(path, fault);
+			return wbi_guard_system_fault(path, fault);
 		else
 			done += (size_t)got;
 	}
@@ -148,23 +64,29 @@ static enum wb_err read_whole(int fd, const char *path, size_t bytes, struct wbi
 	return WB_OK;
 }
 
+static enum wb_err pass_on(const struct wb_fault *from, struct wb_fault *to)
+{
+	if (from->err && to)
+		*to = *from;
+	return from->err;
+}
+
 enum wb_err wbi_guarded_read(const char *path, enum wbi_guard guard, uid_t owner,
 			     struct wbi_guarded *ret_file, struct wb_fault *fault)
 {
 	struct wbi_guarded file = {0};
+	struct wb_fault unsafe;
 	struct stat status;
+	int fd = -1;
 	/* Non-blocking: a fifo must not hold us up. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	enum wb_err err = WB_OK;
+	enum wb_err err = wbi_guard_open(path, O_RDONLY | O_NONBLOCK, owner, &fd, &unsafe, fault);
 
-	if (fd < 0 || fstat(fd, &status) != 0)
-		err = system_fault(path, fault);
+	if (!err && fstat(fd, &status) != 0)
+		err = wbi_guard_system_fault(path, fault);
 	if (!err)
 		err = check_file(path, &status, guard, owner, fault);
 	if (!err)
-		err = check_folders(fd, owner, fault);
-	if (!err)
-		err = check_name(path, owner, fault);
+		err = pass_on(&unsafe, fault);
 	if (!err && status.st_size > WBI_GUARDED_BYTES_MAX)
 		err = wb_fault_set(fault, WB_ERR_LIMIT, NULL, 0, "%.100s: more than %d bytes", path,
 				   WBI_GUARDED_BYTES_MAX);
@@ -225,10 +147,10 @@ static enum wb_err make_folders(const char *path, struct wb_fault *fault)
 	if (mkdir(folder, FOLDER_MODE) == 0 || errno == EEXIST)
 		return WB_OK;
 	if (errno != ENOENT)
-		return system_fault(folder, fault);
+		return wbi_guard_system_fault(folder, fault);
 	enum wb_err err = make_folders(folder, fault);
 	if (!err && mkdir(folder, FOLDER_MODE) != 0 && errno != EEXIST)
-		err = system_fault(folder, fault);
+		err = wbi_guard_system_fault(folder, fault);
 	return err;
 }
 
@@ -244,14 +166,14 @@ enum wb_err wbi_guarded_create(const char *path, mode_t mode, const void *data, 
 	if (err)
 		return err;
 	if (snprintf(beside, sizeof(beside), "%s.XXXXXX", path) >= (int)sizeof(beside))
-		return refuse(path, "the name is too long", fault);
+		return wbi_guard_refuse(path, "the name is too long", fault);
 	fd = mkostemp(beside, O_CLOEXEC);
 	if (fd < 0)
-		return system_fault(path, fault);
+		return wbi_guard_system_fault(path, fault);
 	err = wbi_fd_write_all(fd, data, bytes, fault);
 	if (!err && (fchmod(fd, mode) != 0 || fsync(fd) != 0 || link(beside, path) != 0))
-		err = errno == EEXIST ? refuse(path, "there is a file already", fault)
-				      : system_fault(path, fault);
+		err = errno == EEXIST ? wbi_guard_refuse(path, "there is a file already", fault)
+				      : wbi_guard_system_fault(path, fault);
 	unlink(beside);
 	wbi_fd_close(&fd);
 	return err;
@@ -267,14 +189,13 @@ static bool ends_within_a_line(int fd, off_t end)
 enum wb_err wbi_guarded_append(const char *path, const char *line, struct wb_fault *fault)
 {
 	enum wb_err err = make_folders(path, fault);
+	struct wb_fault unsafe; /* whoever reads the file is told */
 	char *text = NULL;
 	int fd = -1, bytes = -1;
 
-	if (!err) {
-		fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, FILE_MODE);
-		if (fd < 0)
-			err = system_fault(path, fault);
-	}
+	if (!err)
+		err = wbi_guard_open(path, O_RDWR | O_APPEND | O_CREAT, geteuid(), &fd, &unsafe,
+				     fault);
 	/* In one write: a reader never meets half a line. No lock: whoever may read the file could
 	 * hold it for ever. */
 	if (!err) {
@@ -288,7 +209,7 @@ enum wb_err wbi_guarded_append(const char *path, const char *line, struct wb_fau
 			free(text);
 	}
 	if (!err && fsync(fd) != 0)
-		err = system_fault(path, fault);
+		err = wbi_guard_system_fault(path, fault);
 	wbi_fd_close(&fd);
 	return err;
 }

@@ -23,12 +23,12 @@ enum wbi_guard {
 			    * private key */
 };
 
-/* Reads a regular file. It, and each folder above the place where it really lies, must belong to
- * root or to `owner` and be writable by nobody else (a sticky folder, such as /tmp, may be); so
- * must each folder above the name that was given, even where that is a link. Returns WB_OK and the
- * caller owns *ret_file; WB_ERR_MISSING: there is none; WB_ERR_REFUSED: who could change it (or
- * read it) is said; WB_ERR_LIMIT (WBI_GUARDED_BYTES_MAX), WB_ERR_NOMEM, WB_ERR_SYSTEM. Blocks on
- * the disk. */
+/* Reads a regular file. It must belong to root or to `owner` and be writable by nobody else, and so
+ * must each folder on the way to it, that of its name, of a link and of the place where it really
+ * lies; a sticky folder, such as /tmp, may be writable, but a link in it must be root's or the
+ * owner's. Returns WB_OK and the caller owns *ret_file; WB_ERR_MISSING: there is none;
+ * WB_ERR_REFUSED: who could change it (or read it) is said; WB_ERR_LIMIT (WBI_GUARDED_BYTES_MAX),
+ * WB_ERR_NOMEM, WB_ERR_SYSTEM. Blocks on the disk. */
 WB_WARN_UNUSED enum wb_err wbi_guarded_read(const char *path, enum wbi_guard guard, uid_t owner,
 					    struct wbi_guarded *ret_file, struct wb_fault *fault);
 
@@ -47,7 +47,8 @@ WB_WARN_UNUSED enum wb_err wbi_guarded_create(const char *path, mode_t mode, con
 
 /* Adds a line (with its newline) to the end of a file, made with mode 0600 if need be (and its
  * folder, 0700). The line begins at a line's beginning even where the file's last line has no end.
- * Returns WB_OK, WB_ERR_SYSTEM. */
+ * Returns WB_OK; WB_ERR_REFUSED: a link that wbi_guarded_read would not follow; WB_ERR_MISSING,
+ * WB_ERR_NOMEM, WB_ERR_SYSTEM. */
 WB_WARN_UNUSED enum wb_err wbi_guarded_append(const char *path, const char *line,
 					      struct wb_fault *fault);
 
