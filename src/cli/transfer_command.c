@@ -110,6 +110,7 @@ int wbi_transfer_command(const struct wbi_command *command, int argc, char **arg
 			 const char *operands, wbi_transfer_fn *transfer)
 {
 	struct wbi_files_request request;
+	unsigned long before;
 	int first, code = 0;
 
 	wbi_reach_init();
@@ -129,5 +130,7 @@ int wbi_transfer_command(const struct wbi_command *command, int argc, char **arg
 		code = wbi_transfer_standard(command, STDOUT_FILENO);
 	if (code)
 		return code;
+	/* They are for nobody else: the more there are, the fewer files wait to be asked for. */
+	(void)!wbi_fd_raise_limit(&before, NULL);
 	return transfer(argv + first, argc - first - 1, argv[argc - 1], &request);
 }

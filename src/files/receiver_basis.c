@@ -88,8 +88,11 @@ static void find_left(struct wbi_file_receiver *receiver, struct wbi_wanted *wan
 		return;
 	wanted->left =
 		wbi_temporary_resume(at, wanted->name, wanted->temporary, &wanted->left_bytes);
-	if (wanted->left < 0)
+	if (wanted->left < 0) {
+		/* A size that was told of it, now or in an earlier turn, holds no more. */
+		wanted->left_bytes = 0;
 		wanted->held = wbi_temporary_look(at, wanted->name, &wanted->held_then);
+	}
 	opened = wanted->left >= 0 ? wanted->left : wanted->held;
 	receiver->scarce = opened >= 0 ? wbi_fd_is_scarce(opened) : errno == EMFILE;
 }

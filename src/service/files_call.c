@@ -396,17 +396,40 @@ void wbi_files_event(struct wbi_served_call *served, enum wbi_event_kind kind,
 
 /* ---- opening ---- */
 
-static enum wb_err init(struct wbi_files_call *files, struct wbi_event *event, const char *root,
-			struct wb_fault *fault)
+static enum wb_err read_request(struct wbi_files_call *files, struct wbi_event *event,
+				const char *root, bool claims, struct wb_fault *fault)
 {
-	const struct wbi_session_limits *limits = &event->session->config.limits;
 	enum wb_err err =
 		wbi_files_request_read(&files->request, event->header, event->data, fault);
 
+	files->confined = root || files->served.env->files_root;
 	if (!err && root && !(files->root = strdup(root)))
 		err = wb_fault_set(fault, WB_ERR_NOMEM, NULL, 0, "the daemon has no memory");
-	if (!err)
-		err = wbi_ring_open(&files->in, WBI_WINDOW_OWN + limits->window_max_bytes, fault);
+	if (claims && !err) {
+		files->claim.who = *files->served.env->principal(event->session);
+		files->claim.target = files->request.paths ? files->request.paths[0] : NULL;
+	}
+	return err;
+}
+
+/* Among those that may run at one time. */
+static enum wb_err enter(struct wbi_files_call *files, struct wb_fault *fault)
+{
+	struct wbi_call_env *env = files->served.env;
+
+	if (wbi_files_claims_enter(env->claims, &files->claim, env->limits->transfers))
+		return WB_OK;
+	return wb_fault_set(fault, WB_ERR_LIMIT, NULL, 0,
+			    "as many transfers run as this daemon allows "
+			    "(--max-transfers, its limit of open files); try again later");
+}
+
+static enum wb_err open_rings(struct wbi_files_call *files, const struct wbi_session_limits *limits,
+			      struct wb_fault *fault)
+{
+	enum wb_err err =
+		wbi_ring_open(&files->in, WBI_WINDOW_OWN + limits->window_max_bytes, fault);
+
 	if (!err)
 		err = wbi_ring_open(&files->out, AHEAD_BYTES + limits->window_max_bytes, fault);
 	return err;
@@ -475,6 +498,7 @@ void wbi_files_open(struct wbi_call_env *env, struct wbi_event *event,
 	struct wbi_call *call = event->call;
 	struct wbi_files_call *files;
 	struct wb_fault fault = {0};
+	bool entered;
 	enum wb_err err;
 
 	if (!granted) {
@@ -485,29 +509,23 @@ void wbi_files_open(struct wbi_call_env *env, struct wbi_event *event,
 		wbi_call_refuse(call, "malformed", "streams 0 (up) and 1 (down) are needed");
 		return;
 	}
-	if (!wbi_files_claims_enter(env->claims, env->limits->transfers)) {
-		wbi_call_refuse(call, "limit",
-				"as many transfers run as this daemon allows "
-				"(--max-transfers, its limit of open files); try again later");
-		return;
-	}
 	files = new_files(env, event, service);
 	if (!files) {
-		wbi_files_claims_leave(env->claims);
 		wbi_call_refuse(call, "limit", "the daemon has no memory for this");
 		return;
 	}
 	files->ops = ops;
-	files->confined = root || env->files_root;
-	err = init(files, event, root, &fault);
-	if (claims) {
-		files->claim.who = *env->principal(call->session);
-		files->claim.target = files->request.paths ? files->request.paths[0] : NULL;
-	}
+	err = read_request(files, event, root, claims, &fault);
+	if (!err)
+		err = enter(files, &fault);
+	entered = !err;
+	if (!err)
+		err = open_rings(files, &event->session->config.limits, &fault);
 	if (!err)
 		err = start(files, &fault);
 	if (err) {
-		wbi_files_claims_leave(env->claims);
+		if (entered)
+			wbi_files_claims_leave(env->claims);
 		free_files(files);
 		wbi_call_refuse(call, refusal_of(err), fault.text);
 		return;

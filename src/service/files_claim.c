@@ -39,13 +39,37 @@ static rlim_t most_by_descriptors(void)
 	return most > 0 ? most : 1;
 }
 
-bool wbi_files_claims_enter(struct wbi_files_claims *claims, unsigned most)
+static bool yields(struct wbi_files_claim *other, const struct wbi_files_claim *claim)
+{
+	return strcmp(other->target, claim->target) == 0 &&
+	       wbi_principal_equal(&other->who, &claim->who) && other->yield(other);
+}
+
+/* Whether somebody who will go away leaves us its place: each does so once. Under the lock. */
+static bool has_place_of_another(struct wbi_files_claims *claims,
+				 const struct wbi_files_claim *claim)
+{
+	for (struct wbi_list *node = claims->claims.next; claim->target && node != &claims->claims;
+	     node = node->next) {
+		struct wbi_files_claim *other = WBI_CONTAINER(node, struct wbi_files_claim, node);
+
+		if (!other->left_place && yields(other, claim)) {
+			other->left_place = true;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool wbi_files_claims_enter(struct wbi_files_claims *claims, const struct wbi_files_claim *claim,
+			    unsigned most)
 {
 	rlim_t most_here = most_by_descriptors();
 	bool entered;
 
 	pthread_mutex_lock(&claims->mutex);
-	entered = claims->running < most && claims->running < most_here;
+	entered = (claims->running < most && claims->running < most_here) ||
+		  has_place_of_another(claims, claim);
 	claims->running += entered;
 	pthread_mutex_unlock(&claims->mutex);
 	return entered;
@@ -64,13 +88,8 @@ static bool must_wait(struct wbi_files_claims *claims, const struct wbi_files_cl
 	bool wait = false;
 
 	for (struct wbi_list *node = claims->claims.next; node != &claims->claims;
-	     node = node->next) {
-		struct wbi_files_claim *other = WBI_CONTAINER(node, struct wbi_files_claim, node);
-
-		if (strcmp(other->target, claim->target) == 0 &&
-		    wbi_principal_equal(&other->who, &claim->who) && other->yield(other))
-			wait = true;
-	}
+	     node = node->next)
+		wait |= yields(WBI_CONTAINER(node, struct wbi_files_claim, node), claim);
 	return wait;
 }
 

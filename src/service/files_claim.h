@@ -26,13 +26,16 @@ struct wbi_files_claim {
 	const char *target; /* as the client wrote it; borrowed; NULL: nothing is claimed */
 	/* Ends the owner if its client is away; whether it will. Called in another's thread. */
 	bool (*yield)(struct wbi_files_claim *claim);
+	bool left_place; /* guarded: what goes on from it counts in its place */
 };
 
 void wbi_files_claims_init(struct wbi_files_claims *claims);
 void wbi_files_claims_done(struct wbi_files_claims *claims);
 
-/* Counts one more transfer, unless `most` run already, or as many as there are descriptors for. */
-bool wbi_files_claims_enter(struct wbi_files_claims *claims, unsigned most);
+/* Counts one more transfer, unless `most` run already, or as many as there are descriptors for:
+ * then one that yields to it must make room. claim: not entered yet. */
+bool wbi_files_claims_enter(struct wbi_files_claims *claims, const struct wbi_files_claim *claim,
+			    unsigned most);
 void wbi_files_claims_leave(struct wbi_files_claims *claims);
 
 /* Enters a claim once those before it that yield have been given up (blocks as long as their

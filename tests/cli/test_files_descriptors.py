@@ -8,7 +8,8 @@ import resource
 import pytest
 
 from conftest import eventually
-from file_peers import FileClient
+from file_peers import FileClient, FileServer
+from scripted import Scripted
 from trees import content, left_over, write
 
 SIZE, BEGUN = 300_000, b"begun"
@@ -107,3 +108,58 @@ def test_more_transfers_than_descriptors_are_enough_for(daemon, waybill, tmp_pat
     done = waybill("put", tmp_path / "file", f"{running.uri}:{tmp_path}/there")
     assert done.returncode == 0, done.stderr
     eventually(lambda: (tmp_path / "there").read_bytes() == b"here")
+
+
+@pytest.mark.parametrize("most, options", [(31, []), (1024, ["--max-transfers", "1"])])
+def test_a_lost_put_leaves_its_place_to_the_next(daemon, waybill, tmp_path, most, options):
+    """It waits for its client, and nothing else may run meanwhile: but for the same, which goes on from it."""
+    running = daemon("--listen", "tcp://127.0.0.1:0", *options, preexec_fn=few(most))
+    folder = tmp_path / "there"
+    folder.mkdir()
+    write(tmp_path / "f0", BODY)
+    for _ in range(2):
+        client = Folder(running.port, folder)
+        client.offer(0, 1)
+        client.begin(1)
+        eventually(lambda: left_over(folder))
+        client.connection.close()
+        refused = waybill("put", tmp_path / "f0", f"{running.uri}:{tmp_path}/elsewhere")
+        assert refused.returncode == 255 and b"try again later" in refused.stderr
+        # It may not have been seen yet that the client has gone.
+        eventually(lambda: waybill("put", "-r", tmp_path / "f0", f"{running.uri}:{folder}").returncode == 0)
+        assert (folder / "f0").read_bytes() == BODY
+        assert left_over(folder) == []
+        (folder / "f0").unlink()
+
+
+def test_a_client_needs_none_for_others(waybill, tmp_path):
+    """It compares as many files at a time as its own limit lets it have open, and not what a shell begins with."""
+    count, seen = 40, b""
+    (tmp_path / "here").mkdir()
+    for number in range(count):
+        write(tmp_path / f"here/f{number}", BODY)
+
+    def script(connection):
+        nonlocal seen
+        server = FileServer(connection)
+        server.item(op="dir", n=1, name="here", mode=0o755, mtime="1.000000000")
+        for n in range(2, count + 2):
+            server.item(op="offer", n=n, name=f"here/f{n - 2}", mode=0o644, mtime="1.000000000", size=SIZE)
+        while seen.count(b'"want"') < count:
+            header, payload = server.hear_until("data", "cancel", "bye")
+            assert header["op"] == "data", header
+            seen += payload
+        for n in range(2, count + 2):
+            server.item(op="copy", n=n, offset=0, bytes=SIZE)
+            server.item(op="end", n=n, size=SIZE, digest=SHA)
+        server.item(op="dir_end", name="here")
+        server.item(op="done", files=count + 1, bytes=0)
+        server.hear_finished()
+        server.exit()
+        server.drain()
+
+    with Scripted(script) as server:
+        done = waybill("get", "-r", "--digest", "sha256", f"tcp://127.0.0.1:{server.port}:/there/here", tmp_path,
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (128, 4096)))
+    assert done.returncode == 0, done.stderr
+    assert seen.count(b'"want"') == count

@@ -112,6 +112,32 @@ static void left_over_is_longer_than_the_file(void **state)
 	free(content);
 }
 
+/* What has a second name is not ours to write to: it is as if it were not there, and the old file
+ * serves from its beginning. */
+static void left_over_of_somebody_else(void **state)
+{
+	uint64_t size = 2 * MIB;
+	uint8_t *content = make_content(size, 1);
+	char temporary[WBI_TEMPORARY_NAME_MAX];
+
+	(void)state;
+	put_file(path_of(f, "big"), content, size);
+	content[size - 1] ^= 1;
+	interrupt_at(content, size, MIB);
+	wbi_temporary_name_of("big", temporary);
+	assert_int_equal(link(path_of(f, temporary), path_of(f, "other")), 0);
+	begin(f);
+	add(f, offer(f, "big", size), NULL);
+	assert_int_equal(run(f), WB_OK);
+	assert_int_equal(send_wanted(f, 1, content, size), BLOCK);
+	add_done(f);
+	assert_int_equal(run(f), WB_OK);
+	assert_true(wbi_file_receiver_done(f->receiver));
+	assert_file(path_of(f, "big"), content, size);
+	assert_file(path_of(f, "other"), content, MIB);
+	free(content);
+}
+
 /* The second one takes what the first has written, without touching it. */
 static void two_transfers_of_one_file(void **state)
 {
@@ -367,6 +393,7 @@ int main(void)
 		WITH(resumes_only_what_agrees),
 		WITH(resumes_a_delta),
 		WITH(left_over_is_longer_than_the_file),
+		WITH(left_over_of_somebody_else),
 		WITH(two_transfers_of_one_file),
 		WITH(delta_sends_what_changed),
 		WITH(same_content_is_not_written),

@@ -106,11 +106,27 @@ static void a_folder_that_is_away(void **state)
 	assert_false(exists(path_of(f, "d/old")));
 }
 
+/* Told of once: nothing is there that could be deleted. */
+static void a_folder_that_could_not_be_made(void **state)
+{
+	(void)state;
+	put_file(path_of(f, "d"), "old", 3);
+	begin(f);
+	add_dir(f, "d");
+	add_listing("d");
+	add_done(f);
+	assert_int_equal(run(f), WB_OK);
+	assert_failed(f, 1, "not-a-folder");
+	assert_int_equal(wbi_file_receiver_failures(f->receiver)->count, 1);
+	assert_text(f, "d", "old");
+}
+
 int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		WITH(a_folder_that_is_away),
+		WITH(a_folder_that_could_not_be_made),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -132,11 +132,27 @@ static void left_over_files(void **state)
 	send_all(FILES);
 }
 
-/* A file without a basis waits for none, but for those before it. */
+/* A file without a basis waits for none, but for those before it; nor does one of which nothing is
+ * found. */
 static void new_files(void **state)
 {
 	(void)state;
 	assert_int_equal(offer_all(FILES), FILES);
+	put_file(path_of(f, "other"), content, SIZE);
+	assert_int_equal(offer_all(FILES), FILES);
+}
+
+/* One that can have no basis is asked for as soon as it is its turn, whatever the others hold. */
+static void small_one_behind_them(void **state)
+{
+	(void)state;
+	make_old(BASES);
+	assert_int_equal(offer_all(BASES), BASES);
+	add(f, offer(f, "small", 100), NULL);
+	add(f, offer(f, "another", SIZE), NULL);
+	assert_int_equal(run(f), WB_OK);
+	assert_non_null(answer_of(f, WBI_ANSWER_WANT, BASES + 1));
+	assert_null(answer_of(f, WBI_ANSWER_WANT, BASES + 2));
 }
 
 /* The one that is waited for may never come: then the next one has its turn. */
@@ -174,12 +190,125 @@ static void scarce(void **state)
 	send_all(FEW);
 }
 
+/* Others took the last ones: it waits for its turn, rather than be asked for as if nothing were
+ * there. */
+static void none_to_be_had(void **state)
+{
+	struct rlimit none = before;
+	int free_one;
+
+	(void)state;
+	make_left(2);
+	assert_int_equal(offer_all(1), 1);
+	free_one = dup(0);
+	close(free_one);
+	none.rlim_cur = (rlim_t)free_one;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	add(f, offer(f, "f1", SIZE), NULL);
+	assert_int_equal(run(f), WB_OK);
+	assert_null(answer_of(f, WBI_ANSWER_WANT, 2));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	send_all(2);
+}
+
+static unsigned count_descriptors(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < LIMIT; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+/* A transfer that holds what it found of the files; it lives in `other` from here on. */
+static void hold(struct fixture *other, unsigned count)
+{
+	make_left(count);
+	offer_all(count);
+	*other = *f;
+	f->receiver = NULL;
+	f->target.folder = -1;
+	wbi_buf_init(&f->input, 64 << 20);
+	wbi_buf_init(&f->output, 1 << 20);
+}
+
+static void let_go(struct fixture *other)
+{
+	wbi_file_receiver_free(other->receiver);
+	wbi_file_target_close(&other->target);
+	wbi_buf_done(&other->input);
+	wbi_buf_done(&other->output);
+	free(other);
+}
+
+/* What another transfer has is looked at, too, and has a descriptor as long. */
+static void held_files(void **state)
+{
+	struct fixture *other = malloc(sizeof(*other));
+
+	(void)state;
+	hold(other, FILES);
+	assert_int_equal(offer_all(FILES), BASES);
+	let_go(other);
+}
+
+static void held_and_scarce(void **state)
+{
+	struct fixture *other = malloc(sizeof(*other));
+	struct rlimit few = before;
+	unsigned count;
+	int free_one;
+
+	(void)state;
+	hold(other, 2);
+	count = count_descriptors();
+	free_one = dup(0);
+	close(free_one);
+	few.rlim_cur = 2 * (rlim_t)free_one + 6; /* the target's, and two of one file */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(offer_all(2), 1);
+	assert_int_equal(count_descriptors(), count + 3);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	let_go(other);
+}
+
+/* What was found when it was not its turn yet may be gone when it is. */
+static void gone_before_its_turn(void **state)
+{
+	struct rlimit few = before;
+	char temporary[WBI_TEMPORARY_NAME_MAX];
+	int free_one;
+
+	(void)state;
+	make_old(2);
+	make_left(2);
+	wbi_file_target_close(&f->target);
+	free_one = dup(0);
+	close(free_one);
+	few.rlim_cur = 2 * (rlim_t)free_one + 6; /* the target's, and the two of one file */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(offer_all(2), 1);
+	wbi_temporary_name_of("f1", temporary);
+	assert_int_equal(unlink(path_of(f, temporary)), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	add(f, piece(WBI_ITEM_COPY, 1, 0, BLOCK), NULL);
+	add_data(f, 1, content, BLOCK, SIZE);
+	add_end(f, 1, content, SIZE);
+	assert_int_equal(run(f), WB_OK);
+	assert_int_equal(send_wanted(f, 2, content, SIZE), BLOCK);
+	finish(f);
+	assert_file(path_of(f, "f1"), content, SIZE);
+}
+
 int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		WITH(old_files), WITH(left_over_files), WITH(new_files),
-		WITH(aborted),   WITH(scarce),
+		WITH(old_files),       WITH(left_over_files),
+		WITH(new_files),       WITH(small_one_behind_them),
+		WITH(aborted),         WITH(scarce),
+		WITH(none_to_be_had),  WITH(held_files),
+		WITH(held_and_scarce), WITH(gone_before_its_turn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

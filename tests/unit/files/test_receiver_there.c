@@ -10,6 +10,8 @@
 
 #include "receiver_fixture.h"
 
+#include "files/commit.h"
+
 enum { SMALL = 1000, LARGE = 512 * 1024, NOBODY = 65534, OTHER = 65533 };
 
 static const size_t sizes[] = {SMALL, LARGE};
@@ -104,6 +106,26 @@ static void the_disk_does_not_take_it(void **state)
 	}
 }
 
+/* Each new one is told of as what it is, and the transfer goes on. */
+static void the_disk_does_not_take_new_ones(void **state)
+{
+	char name[16];
+
+	(void)state;
+	begin(f);
+	for (unsigned i = 0; i <= WBI_SYNC_EACH_MAX; i++) {
+		snprintf(name, sizeof(name), "new%u", i);
+		add_text(f, name, "new");
+	}
+	assert_int_equal(run(f), WB_OK);
+	fail_sync = EIO;
+	add_done(f);
+	assert_int_equal(run(f), WB_OK);
+	assert_failed(f, 1, "io");
+	assert_int_equal(wbi_file_receiver_failures(f->receiver)->count, WBI_SYNC_EACH_MAX + 1);
+	assert_false(exists(path_of(f, "new0")));
+}
+
 /* Behind the receiver, which has read it and found it the same. */
 static void changed_in_place_after_it_was_read(void **state)
 {
@@ -166,6 +188,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH(is_synced_before_it_is_said),
 		WITH(the_disk_does_not_take_it),
+		WITH(the_disk_does_not_take_new_ones),
 		WITH(changed_in_place_after_it_was_read),
 		WITH(somebody_else_s),
 	};
