@@ -2,6 +2,8 @@
  *
  * A job is touched by its own worker alone, so a session that attaches goes to live there. It can,
  * while that call is all it has. Protocol: "Services of sessions". */
+#include <string.h>
+
 #include "service/exec.h"
 #include "service/exec_key.h"
 #include "service/exec_view.h"
@@ -38,6 +40,12 @@ static enum wb_err accept_attach(struct wbi_exec_job *exec, struct wbi_call *cal
 	return err;
 }
 
+/* Who is held to one command does not get into another, which ran before the key was narrowed. */
+static bool may_look(const struct wbi_grant *grant, const struct wbi_exec_job *exec)
+{
+	return !grant->command || (exec->forced && strcmp(exec->forced, grant->command) == 0);
+}
+
 void wbi_exec_attach(struct wbi_call_env *env, uint64_t job, bool from_start,
 		     struct wbi_event *event)
 {
@@ -51,6 +59,11 @@ void wbi_exec_attach(struct wbi_call_env *env, uint64_t job, bool from_start,
 	}
 	if (!exec) {
 		wbi_call_refuse(event->call, "job", "there is no such job");
+		return;
+	}
+	if (!may_look(env->grant(event->call->session), exec)) {
+		wbi_call_refuse(event->call, "denied",
+				"the key may run its own command only, and the job is another");
 		return;
 	}
 	if (exec->view && exec->view->connected) {

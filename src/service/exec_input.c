@@ -4,7 +4,7 @@
  * session to the stream. Once it has left, the job owes it itself, to the same pool of the worker:
  * so what all commands leave unread never grows past that, but for the few bytes that every stream
  * may have without borrowing. */
-#include "service/exec_job.h"
+#include "service/exec_view.h"
 
 /* What is still there of it; a stdin that nobody reads any more has nothing. */
 static void settle(struct wbi_exec_job *exec)
@@ -21,6 +21,8 @@ static void settle(struct wbi_exec_job *exec)
 
 static void borrow(struct wbi_exec_input *input)
 {
+	if (!input->pool)
+		return;
 	input->borrowed += wbi_pool_borrow(input->pool, input->bytes - input->borrowed);
 }
 
@@ -37,11 +39,9 @@ void wbi_exec_input_leave(struct wbi_exec_job *exec, struct wbi_call *call)
 
 	if (stream && !stream->sends)
 		take_off(stream);
-	exec->left.pool = call->session->pool.parent;
 	exec->left.bytes = wbi_job_input_waiting(exec->job);
 	settle(exec);
-	if (exec->left.pool)
-		borrow(&exec->left);
+	borrow(&exec->left);
 }
 
 size_t wbi_exec_input_read(struct wbi_exec_job *exec, size_t bytes)
@@ -59,14 +59,24 @@ void wbi_exec_input_drop(struct wbi_exec_job *exec)
 	settle(exec);
 }
 
+/* What the job may borrow itself once that client, who is away, is replaced. */
+static uint64_t lent_to(const struct wbi_exec_view *view)
+{
+	const struct wbi_stream *stream = view ? wbi_call_stream(view->served.call, 0) : NULL;
+
+	return stream && !stream->sends ? stream->borrowed : 0;
+}
+
 bool wbi_exec_input_may_grow(struct wbi_exec_job *exec)
 {
 	struct wbi_exec_input *input = &exec->left;
+	uint64_t waiting = wbi_job_input_waiting(exec->job), owed;
 
 	settle(exec);
-	if (wbi_job_input_waiting(exec->job) > WBI_EXEC_INPUT_MAX)
+	if (waiting > WBI_EXEC_INPUT_MAX)
 		return false;
-	if (input->pool)
-		borrow(input);
-	return !input->pool || input->bytes - input->borrowed <= WBI_WINDOW_OWN;
+	borrow(input);
+	owed = waiting - input->borrowed;
+	return !input->pool || owed <= WBI_WINDOW_OWN ||
+	       owed - WBI_WINDOW_OWN <= lent_to(exec->view);
 }

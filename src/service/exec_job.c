@@ -233,17 +233,27 @@ void wbi_exec_job_end(struct wbi_exec_job *exec, enum wbi_exec_cause cause)
 
 /* ---- beginning ---- */
 
+static void release(struct wbi_exec_job *exec)
+{
+	free(exec->forced);
+	free(exec);
+}
+
 static struct wbi_exec_job *make(struct wbi_call_env *env, struct wbi_session *session,
 				 const struct wbi_exec_request *request)
 {
+	const char *forced = env->grant(session)->command;
 	struct wbi_exec_job *exec = calloc(1, sizeof(*exec));
 
-	if (!exec)
+	if (!exec || (forced && !(exec->forced = strdup(forced)))) {
+		free(exec);
 		return NULL;
+	}
 	exec->env = env;
 	exec->terminal = request->terminal;
 	exec->policy = request->policy;
 	exec->hold_ms = request->hold_ms;
+	exec->left.pool = session->pool.parent;
 	exec->timeout.fn = on_timeout;
 	exec->hold.fn = on_hold;
 	exec->look.fn = on_look;
@@ -293,13 +303,13 @@ enum wb_err wbi_exec_job_new(struct wbi_call_env *env, struct wbi_session *sessi
 	/* Its number is part of its environment: hence the registry first. */
 	err = wbi_registry_add(env->registry, &exec->entry);
 	if (err) {
-		free(exec);
+		release(exec);
 		return wb_fault_set(fault, err, NULL, 0, "the daemon has no room for another job");
 	}
 	err = start(exec, request, streams, fault);
 	if (err) {
 		wbi_registry_remove(env->registry, exec->entry.job);
-		free(exec);
+		release(exec);
 		return err;
 	}
 	wbi_list_append(&env->jobs->records, &exec->node);
@@ -344,7 +354,7 @@ void wbi_exec_job_free(struct wbi_exec_job *exec)
 	wbi_list_remove(&exec->node);
 	wbi_exec_input_drop(exec);
 	wbi_job_free(exec->job);
-	free(exec);
+	release(exec);
 }
 
 struct wbi_exec_job *wbi_exec_job_find(struct wbi_call_env *env, uint64_t number)

@@ -29,7 +29,7 @@ struct wbi_exec_view;
 struct wbi_exec_input {
 	uint64_t bytes;
 	uint64_t borrowed;     /* <= bytes; from the pool */
-	struct wbi_pool *pool; /* the worker's, of windows; NULL: none is known */
+	struct wbi_pool *pool; /* the worker's, of windows; NULL: there is none */
 };
 
 struct wbi_exec_job {
@@ -45,6 +45,7 @@ struct wbi_exec_job {
 	enum wbi_exec_cause cause;
 	bool ended; /* `exit` stands */
 	struct wbi_exit exit;
+	char *forced;               /* command= of the key that began it; NULL: none */
 	struct wbi_exec_input left; /* by earlier views, for the command to read first */
 	struct wbi_timer timeout, hold;
 	struct wbi_timer look; /* soon after there was output: tells the registry, trims the logs */
@@ -79,9 +80,9 @@ size_t wbi_exec_input_read(struct wbi_exec_job *exec, size_t bytes);
 /* Nobody will read what was left. Repeatable. */
 void wbi_exec_input_drop(struct wbi_exec_job *exec);
 
-/* Whether another client may bring stdin: not where the command leaves too much of it unread
- * already, nor where the worker's pool is so short that what was left exceeds what could be
- * borrowed for it by more than WBI_WINDOW_OWN. */
+/* Whether another client may bring stdin, in the place of the present one if there is one: not
+ * where the command leaves too much of it unread already, nor where the worker's pool is so short
+ * that what there is exceeds what can be borrowed for it by more than WBI_WINDOW_OWN. */
 bool wbi_exec_input_may_grow(struct wbi_exec_job *exec);
 
 struct wbi_exec_job *wbi_exec_job_find(struct wbi_call_env *env, uint64_t number);

@@ -206,6 +206,31 @@ def test_a_forced_command_takes_nothing_else_from_the_client(place):
     assert lines[0] != "/" and lines[1].startswith("unset kept /") and "evil" not in lines[1]
 
 
+def test_a_key_that_was_narrowed_does_not_get_into_what_it_began(place, environment):
+    """Its jobs go on, and it sees them; it gives input to those of its one command only."""
+    need_a_shell()
+    forced = "echo begun; read line; echo got $line"
+    detached = [*place.options, "--on-disconnect", "detach"]
+    running = place.serve()
+
+    def begin(*command):
+        with Exec(environment, *detached, running.uri, "--", *command) as call:
+            assert call.line() == "begun"
+            call.process.kill()
+            call.wait()
+
+    begin("sh", "-c", forced)
+    place.authorize(f'command="{forced}"')
+    begin("anything")
+    done = place._waybill("attach", *place.options, running.uri, "1", input=b"this\n")
+    assert done.returncode == 255 and b"its own command only" in done.stderr and not done.stdout, done
+    done = place._waybill("attach", *place.options, running.uri, "2", input=b"this\n")
+    assert done.returncode == 0 and done.stdout.endswith(b"got this\n"), done
+    place.authorize("")
+    done = place._waybill("attach", *place.options, running.uri, "1", input=b"this\n")
+    assert done.returncode == 0 and done.stdout.endswith(b"got this\n"), done
+
+
 def test_environment(place):
     place.authorize('environment="ROLE=ci",environment="PLACE=a \\"b\\""')
     running = place.serve()

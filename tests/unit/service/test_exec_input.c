@@ -113,6 +113,55 @@ static void an_end_settles_it(void **state)
 	drop_job(fixture, job);
 }
 
+/* The job goes on, but not its stdin: what waited for that is gone. */
+static void a_stdin_that_is_closed_settles_it(void **state)
+{
+	struct fixture *fixture = *state;
+	struct command command;
+
+	begin(&fixture->peers[0],
+	      (struct ask){.argv = SH("trap 'exec </dev/null' USR1; echo on;"
+				      "while :; do tail -f /dev/null & wait; kill $!; done"),
+			   .on_disconnect = "detach",
+			   .input_bytes = 400000},
+	      &command);
+	fill(fixture, &command);
+	replace_client(fixture, &command);
+	assert_true(fixture->pool.used_bytes > 0);
+	wbi_exec_kill(&fixture->env, command.job, "USR1");
+	RUN_UNTIL(fixture, fixture->pool.used_bytes == 0);
+	assert_false(is_over(fixture, command.job));
+	drop_job(fixture, command.job);
+}
+
+/* The command has ended, and its outcome waits for somebody: what it started still has its stdin
+ * open, and is not given any more. */
+static void an_end_settles_it_though_its_stdin_is_open(void **state)
+{
+	struct fixture *fixture = *state;
+	struct command command;
+	pid_t survivor;
+
+	begin(&fixture->peers[0],
+	      (struct ask){
+		      .argv = SH(
+			      "exec 3<&0; setsid tail -f /dev/null <&3 >/dev/null 2>&1 & echo $!;"
+			      "trap exit USR1; while :; do wait; done"),
+		      .on_disconnect = "detach",
+		      .input_bytes = 400000},
+	      &command);
+	fill(fixture, &command);
+	survivor = (pid_t)strtol(text_of(&command, 1), NULL, 10);
+	assert_true(survivor > 0);
+	replace_client(fixture, &command);
+	assert_true(fixture->pool.used_bytes > 0);
+	wbi_exec_kill(&fixture->env, command.job, "USR1");
+	RUN_UNTIL(fixture, is_over(fixture, command.job));
+	assert_int_equal(fixture->pool.used_bytes, 0);
+	assert_int_equal(kill(survivor, SIGKILL), 0);
+	drop_job(fixture, command.job);
+}
+
 /* Commands that still run, whose clients would send any amount. */
 static void all_of_them_are_bounded(void **state)
 {
@@ -152,16 +201,17 @@ static void those_who_attach_leave_no_more(void **state)
 	drop_job(fixture, other);
 }
 
-/* The old client is away and its job is taken over: its session lends to it no more. */
-static void taken_over_with_its_input(void **state)
+/* The old client is away and its job is taken over: its session lends to it no more, whether it had
+ * more to say or not. */
+static void taken_over(struct fixture *fixture, uint64_t bytes)
 {
-	struct fixture *fixture = *state;
 	struct command command, again;
 
 	begin(&fixture->peers[0],
-	      (struct ask){.argv = DEAF, .on_disconnect = "detach", .input_bytes = 400000},
+	      (struct ask){.argv = DEAF, .on_disconnect = "detach", .input_bytes = bytes},
 	      &command);
 	fill(fixture, &command);
+	assert_true(waiting_of(fixture, command.job) > WBI_WINDOW_OWN);
 	cut(&fixture->peers[0]);
 	begin(&fixture->peers[1],
 	      (struct ask){.attach = command.job, .from_start = true, .no_input = true}, &again);
@@ -175,12 +225,97 @@ static void taken_over_with_its_input(void **state)
 	end(fixture, &command);
 }
 
+static void taken_over_with_its_input(void **state)
+{
+	taken_over(*state, 400000);
+}
+
+static void taken_over_with_all_of_its_input(void **state)
+{
+	taken_over(*state, 300000); /* a pipe of 262144, and less than a window */
+}
+
+/* Left by the first client, and given up by the second. */
+static void given_up_with_what_was_left(void **state)
+{
+	struct fixture *fixture = *state;
+	struct command command, again;
+
+	begin(&fixture->peers[0],
+	      (struct ask){.argv = DEAF, .hold_ms = 60000, .input_bytes = 400000}, &command);
+	fill(fixture, &command);
+	cut(&fixture->peers[0]);
+	begin(&fixture->peers[1], (struct ask){.attach = command.job, .no_input = true}, &again);
+	RUN_UNTIL(fixture, again.opened);
+	assert_true(fixture->pool.used_bytes > 0);
+	drop_server(&fixture->peers[1]);
+	assert_null(wbi_exec_job_find(&fixture->env, command.job));
+	assert_int_equal(fixture->pool.used_bytes, 0);
+	end(fixture, &again);
+	end(fixture, &command);
+}
+
+/* Nor do those who take over from each other, each of whom was away and might have come back. */
+static void take_over_in_turn(struct fixture *fixture, uint64_t pool_bytes)
+{
+	enum { CLIENTS_MAX = 6 };
+	struct command commands[CLIENTS_MAX];
+	unsigned count = 1;
+	uint64_t job;
+
+	fixture->pool.limit_bytes = pool_bytes;
+	begin(&fixture->peers[0],
+	      (struct ask){.argv = DEAF, .on_disconnect = "detach", .input_bytes = 10 << 20},
+	      &commands[0]);
+	fill(fixture, &commands[0]);
+	job = commands[0].job;
+	for (; count < CLIENTS_MAX; count++) {
+		struct peer *away = &fixture->peers[(count - 1) % PEERS];
+		struct peer *next = &fixture->peers[count % PEERS];
+
+		cut(away);
+		begin(next, (struct ask){.attach = job, .input_bytes = 10 << 20}, &commands[count]);
+		RUN_UNTIL(fixture, commands[count].opened || commands[count].exited);
+		if (commands[count].exited)
+			break;
+		fill(fixture, &commands[count]);
+		drop_server(away);
+		end(fixture, &commands[count - 1]);
+		connect_peer(away);
+	}
+	assert_string_equal(commands[count].result.exit.error, "limit");
+	assert_int_equal(count, 2);
+	assert_int_equal(waiting_of(fixture, job), pool_bytes + 2 * WBI_WINDOW_OWN);
+	drop_job(fixture, job);
+	end(fixture, &commands[count]);
+	end(fixture, &commands[count - 1]);
+}
+
+static void those_who_take_over_leave_no_more(void **state)
+{
+	take_over_in_turn(*state, 0);
+}
+
+/* What was lent to the one who is away is there for what it leaves. */
+static void those_who_take_over_a_window(void **state)
+{
+	take_over_in_turn(*state, 3 * WBI_WINDOW_OWN);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(it_is_owed_until_it_is_read), TEST(an_end_settles_it),
-		TEST(all_of_them_are_bounded),     TEST(those_who_attach_leave_no_more),
+		TEST(it_is_owed_until_it_is_read),
+		TEST(an_end_settles_it),
+		TEST(all_of_them_are_bounded),
+		TEST(those_who_attach_leave_no_more),
 		TEST(taken_over_with_its_input),
+		TEST(taken_over_with_all_of_its_input),
+		TEST(those_who_take_over_leave_no_more),
+		TEST(those_who_take_over_a_window),
+		TEST(a_stdin_that_is_closed_settles_it),
+		TEST(given_up_with_what_was_left),
+		TEST(an_end_settles_it_though_its_stdin_is_open),
 	};
 
 	become_reaper();
