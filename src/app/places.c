@@ -43,8 +43,8 @@ bool wbi_place_is_ssh(const char *path)
 	const char *name = strrchr(path, '/');
 	size_t folder = name ? (size_t)(name - path) : 0;
 
-	while (folder > 1 && (path[folder - 1] == '/' ||
-			      (path[folder - 1] == '.' && path[folder - 2] == '/')))
+	while (folder > 1 &&
+	       (path[folder - 1] == '/' || (path[folder - 1] == '.' && path[folder - 2] == '/')))
 		folder--;
 	return (folder == 4 || (folder > 4 && path[folder - 5] == '/')) &&
 	       strncmp(path + folder - 4, ".ssh", 4) == 0;

@@ -6,11 +6,11 @@
 #include "keys/known_hosts.h"
 
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "keys/library.h"
 #include "keys/lines.h"
 #include "keys/pattern.h"
 
@@ -91,8 +91,8 @@ static bool is_hash_of(struct wbi_slice hashed, const char *name)
 			      &known_bytes) ||
 	    salt_bytes != HASH_BYTES || known_bytes != HASH_BYTES)
 		return false;
-	return HMAC(EVP_sha1(), salt, HASH_BYTES, (const uint8_t *)name, strlen(name), made,
-		    NULL) &&
+	return EVP_Q_mac(wbi_library(), "HMAC", NULL, "SHA1", NULL, salt, HASH_BYTES,
+			 (const uint8_t *)name, strlen(name), made, sizeof(made), NULL) &&
 	       !memcmp(made, known, HASH_BYTES);
 }
 

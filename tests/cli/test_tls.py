@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -17,7 +18,7 @@ from conftest import EVENT_SECONDS, eventually
 from relay import Relay
 from secure import (LISTEN, Place, USER, dial, enable_tls, fingerprint, need, own, place, public, ssh_keygen,
                     tls_client)
-from sessions import FOREVER, Exec, outcome
+from sessions import FOREVER, Exec, outcome, state_of
 
 __all__ = ["Place", "place"]
 
@@ -492,6 +493,9 @@ class Overhearing(Relay):
         super().__init__(*arguments, **options)
         self.first = {}
 
+    def has_any(self):
+        return bool(self._pairs)
+
     def _read(self, pair, end):
         if pair not in self.first and end is next(iter(pair.ends)):
             self.first[pair] = end.recv(65536, socket.MSG_PEEK)
@@ -523,10 +527,15 @@ def test_a_ticket_is_no_way_in(place, environment):
                 say(word)
                 assert call.line() == word
             relay.cut("reset")
+            eventually(lambda: len(relay.first) == 2)
             say("again")
             assert call.line() == "again"
-            place.authorized.write_text("", encoding="utf-8")
+            call.signal(signal.SIGSTOP)  # so that it hears of nothing before it is back
+            eventually(lambda: state_of(call.pid) == "T")
             relay.cut("reset")
+            eventually(lambda: not relay.has_any())
+            place.authorized.write_text("", encoding="utf-8")
+            call.signal(signal.SIGCONT)
             assert call.wait() == 255
             assert b"not authorized" in call.process.stderr.read()
         # At the door, and not only by those who look after sessions when the file has changed.

@@ -187,6 +187,29 @@ static void removed_some_at_a_time(void **state)
 	assert_int_equal(count_leaves(fixture, NULL), 1);
 }
 
+/* However many have something in them: it is the levels below each that count. */
+static void removed_at_once_where_it_is_little(void **state)
+{
+	enum { COUNT = 12 };
+	struct cgroup_fixture *fixture = *state;
+	char path[CGROUP_TEXT_MAX], name[300];
+
+	NEEDS_CGROUP(state);
+	struct wbi_leaf *leaf = wbi_cgroup_take(fixture->cgroup);
+	assert_int_equal(count_leaves(fixture, name), 1);
+	snprintf(path, sizeof(path), "%s/%s", fixture->folder, name);
+	for (unsigned i = 0; i < COUNT; i++) {
+		snprintf(name, sizeof(name), "b%u", i);
+		make_folder(wbi_leaf_fd(leaf), name);
+		strcat(name, "/a");
+		make_folder(wbi_leaf_fd(leaf), name);
+	}
+	wbi_cgroup_give(leaf);
+	wbi_cgroup_give(wbi_cgroup_take(fixture->cgroup));
+	assert_int_equal(count_folders(path), 0);
+	assert_int_equal(count_leaves(fixture, NULL), 1);
+}
+
 /* Needs a controller that may be handed on; where we have none, nobody can do this to a leaf. */
 static void a_leaf_with_controllers_is_not_reused(void **state)
 {
@@ -220,9 +243,13 @@ static void a_leaf_with_controllers_is_not_reused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(no_descriptor_for_the_process), TEST(no_descriptor_for_a_leaf),
-		TEST(no_descriptor_to_try_it),       TEST(bounded_by_the_kernel),
-		TEST(removed_some_at_a_time),        TEST(a_leaf_with_controllers_is_not_reused),
+		TEST(no_descriptor_for_the_process),
+		TEST(no_descriptor_for_a_leaf),
+		TEST(no_descriptor_to_try_it),
+		TEST(bounded_by_the_kernel),
+		TEST(removed_some_at_a_time),
+		TEST(a_leaf_with_controllers_is_not_reused),
+		TEST(removed_at_once_where_it_is_little),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
