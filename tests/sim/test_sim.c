@@ -2,7 +2,9 @@
  * world.h. */
 #include "faults.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_THREAD__)
+enum { DEFAULT_SEEDS = 300 }; /* there is one thread */
+#elif defined(__SANITIZE_ADDRESS__)
 enum { DEFAULT_SEEDS = 3000 };
 #else
 enum { DEFAULT_SEEDS = 20000 };
