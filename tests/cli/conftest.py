@@ -24,6 +24,11 @@ PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.e
 TEST_SECONDS = 120  # no test may take longer
 EVENT_SECONDS = 20  # no event may
 
+# In the background, or under nohup, these may be ignored, and a client of ours leaves it so.
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
+
 
 def sanitizer():
     """"address", "thread" or "": how the binary was built. Memory and speed mean nothing where it is set."""
