@@ -8,9 +8,11 @@ import os
 import pwd
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -261,6 +263,14 @@ class SecondUser:
         options = {"timeout": EVENT_SECONDS, "check": False, "capture_output": True, "cwd": "/",
                    **self.popen_options, **options}
         return subprocess.run([PYTHON, "-I", "-c", source, *map(str, arguments)], **options)
+
+
+@pytest.fixture
+def public_binary():
+    """The binary where everybody can run it: the build may stand in a folder that is ours alone."""
+    with tempfile.TemporaryDirectory(prefix="waybill-test-") as folder:
+        os.chmod(folder, 0o755)
+        yield shutil.copy(WAYBILL, folder)
 
 
 @pytest.fixture

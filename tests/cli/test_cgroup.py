@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import WAYBILL, eventually, wait_exit
+from conftest import eventually, wait_exit
 from sessions import Exec, is_running, jobs
 
 # Says the number of a process in a session of its own, which holds none of the command's pipes.
@@ -221,9 +221,9 @@ def test_a_folder_that_is_none(waybill, tmp_path, folder, word):
     assert b"--cgroup" in told.stderr and folder.encode() in told.stderr and word in told.stderr
 
 
-def test_a_folder_of_somebody_elses(second_user, cgroup):
+def test_a_folder_of_somebody_elses(second_user, public_binary, cgroup):
     """Not writable; then writable, but the kernel lets nobody move a process there who does not own both ends."""
-    arguments = [WAYBILL, "serve", "--listen", "tcp://127.0.0.1:0", "--cgroup", str(cgroup)]
+    arguments = [public_binary, "serve", "--listen", "tcp://127.0.0.1:0", "--cgroup", str(cgroup)]
     for _ in range(2):
         told = subprocess.run(arguments, capture_output=True, timeout=20, cwd="/", check=False,
                               env={"TMPDIR": "/tmp"}, **second_user.popen_options)
@@ -234,13 +234,13 @@ def test_a_folder_of_somebody_elses(second_user, cgroup):
             os.chown(path, second_user.uid, second_user.gid)
 
 
-def test_without_delegation(daemon, second_user, environment):
+def test_without_delegation(daemon, second_user, public_binary, environment):
     """A plain user's daemon, and one that is told so: commands run as ever, and what leaves them survives."""
     served = [daemon("--listen", "tcp://127.0.0.1:0", "--cgroup", "none"),
-              daemon("--listen", "tcp://127.0.0.1:0", cwd="/", env={"TMPDIR": "/tmp"},
+              daemon("--listen", "tcp://127.0.0.1:0", cwd="/", env={"TMPDIR": "/tmp"}, executable=public_binary,
                      **second_user.popen_options)]
     for one, user in zip(served, ({"env": environment}, {"env": {}, **second_user.popen_options})):
-        told = subprocess.run([WAYBILL, "exec", "--timeout", "500ms", one.uri,
+        told = subprocess.run([public_binary, "exec", "--timeout", "500ms", one.uri,
                                *shell(GONE + "exec tail -f /dev/null")],
                               capture_output=True, timeout=20, cwd="/", check=False, **user)
         assert told.returncode == 124, told.stderr
@@ -249,7 +249,7 @@ def test_without_delegation(daemon, second_user, environment):
 
 
 @pytest.fixture
-def delegated(cgroup, daemon, second_user):
+def delegated(cgroup, daemon, second_user, public_binary):
     """The daemon of a plain user who was given the cgroup that it is in, as a service manager does. No option."""
     for name in ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"):
         os.chown(cgroup / name, second_user.uid, second_user.gid)
@@ -260,17 +260,19 @@ def delegated(cgroup, daemon, second_user):
         os.setgid(second_user.gid)
         os.setuid(second_user.uid)
 
-    return daemon("--listen", "tcp://127.0.0.1:0", cwd="/", env={"TMPDIR": "/tmp"}, preexec_fn=enter)
+    return daemon("--listen", "tcp://127.0.0.1:0", cwd="/", env={"TMPDIR": "/tmp"}, executable=public_binary,
+                  preexec_fn=enter)
 
 
-def exec_as(user, *arguments):
-    return subprocess.Popen([WAYBILL, "exec", *arguments], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+def exec_as(user, binary, *arguments):
+    return subprocess.Popen([binary, "exec", *arguments], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
                             stderr=subprocess.DEVNULL, cwd="/", env={}, **user.popen_options)
 
 
-def test_a_delegated_cgroup_is_found(delegated, cgroup, second_user):
+def test_a_delegated_cgroup_is_found(delegated, cgroup, second_user, public_binary):
     assert len(leaves(cgroup)) == 1  # one was tried
-    with exec_as(second_user, "--timeout", "500ms", delegated.uri, *shell(GONE + "exec tail -f /dev/null")) as running:
+    with exec_as(second_user, public_binary, "--timeout", "500ms", delegated.uri,
+                 *shell(GONE + "exec tail -f /dev/null")) as running:
         pid = int(running.stdout.readline())
         assert wait_exit(running) == 124
     assert not is_running(pid)
@@ -278,10 +280,10 @@ def test_a_delegated_cgroup_is_found(delegated, cgroup, second_user):
     assert leaves(cgroup) == []
 
 
-def test_kill_reaches_other_users(delegated, cgroup, second_user):
+def test_kill_reaches_other_users(delegated, cgroup, second_user, public_binary):
     """What sudo starts is root's, and no signal of the daemon's reaches it; its cgroup's end does."""
     with subprocess.Popen(["tail", "-f", "/dev/null"], start_new_session=True) as stranger, \
-            exec_as(second_user, "--timeout", "500ms", delegated.uri,
+            exec_as(second_user, public_binary, "--timeout", "500ms", delegated.uri,
                     *shell("grep ^0:: /proc/self/cgroup; exec tail -f /dev/null")) as running:
         leaf = running.stdout.readline().decode().strip().rsplit("/", 1)[1]
         (cgroup / leaf / "cgroup.procs").write_text(str(stranger.pid), encoding="ascii")

@@ -271,12 +271,13 @@ def common_place():
     shutil.rmtree(place)
 
 
-def test_permission(daemon, second_user, waybill, common_place):
+def test_permission(daemon, second_user, public_binary, waybill, common_place):
     """What the daemon's user may not read or write is one clear error a file; the others arrive."""
     os.mkdir(common_place / "theirs")
     os.chown(common_place / "theirs", second_user.uid, -1)
     served = daemon("--listen", f"unix://{common_place}/theirs/socket", "--allow-uid", os.geteuid(),
-                    "--spool", common_place / "theirs", cwd="/", **second_user.popen_options)
+                    "--spool", common_place / "theirs", cwd="/", executable=public_binary,
+                    **second_user.popen_options)
     os.mkdir(common_place / "tree")
     write(common_place / "tree/secret", b"x", mode=0o600)
     write(common_place / "tree/open", b"x")

@@ -87,11 +87,6 @@ def test_keyless_root_needs_no_user(daemon, waybill, tmp_path):
 # --- keyless listeners, and somebody else on the machine ---
 
 
-@pytest.fixture
-def public_binary(public_folder):
-    return shutil.copy(WAYBILL, public_folder)
-
-
 def inherit(listener, environment, name, *arguments):
     """serve with a socket that a service manager hands over."""
     script = 'exec 3<&"$1"; LISTEN_PID=$$; export LISTEN_PID; shift; exec "$@"'

@@ -1,14 +1,12 @@
 """The kernel's word on who is calling, attacked."""
 
 import os
-import shutil
 import signal
 import socket
-import tempfile
 
 import pytest
 
-from conftest import WAYBILL, eventually
+from conftest import eventually
 from plain import dial, is_closed, read_exactly, read_header_reply, read_length_reply, reset
 from sessions import state_of
 
@@ -162,14 +160,6 @@ def test_allow_uid_lets_one_in(daemon, second_user):
     with dial(running.address) as connection:
         connection.sendall(b"echo own")
         assert read_length_reply(connection) == b"own\n"
-
-
-@pytest.fixture
-def public_binary():
-    """The binary where everybody can run it: the build may stand in a folder that is ours alone."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        yield shutil.copy(WAYBILL, folder)
 
 
 def test_root_is_no_exception(daemon, second_user, environment, public_binary):
