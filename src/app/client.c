@@ -296,13 +296,14 @@ static enum wb_err begin_securing(struct wb_client *client, struct wb_fault *fau
 {
 	enum wb_err err = wbi_client_secure(client, fault);
 
-	if (err) {
-		client->final = true; /* there is no key to show, and none will be found */
-		return err;
+	if (!err) {
+		set_state(client, WBI_CLIENT_SECURING);
+		err = wbi_client_show_key(client, fault);
 	}
-	set_state(client, WBI_CLIENT_SECURING);
+	if (err)
+		client->final = true; /* there is no key to show, and none will be found */
 	client->dirty = true;
-	return WB_OK;
+	return err;
 }
 
 /* Somebody else's key stays somebody else's; a daemon that went away may be there again. */

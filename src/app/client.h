@@ -55,9 +55,12 @@ WB_WARN_UNUSED enum wb_err wbi_dial_check(struct wbi_target *target, unsigned i,
 
 struct wb_client;
 
-/* Begins the handshake on the descriptor that was dialled, which the link owns afterwards. Returns
- * as wbi_trust_begin. */
+/* Begins the handshake on the descriptor that was dialled, which the link owns afterwards: says
+ * hello, and reads no answer yet. Returns as wbi_trust_begin. */
 WB_WARN_UNUSED enum wb_err wbi_client_secure(struct wb_client *client, struct wb_fault *fault);
+
+/* Reads the key that we show, while the host is at its answer. Returns as wbi_trust_show. */
+WB_WARN_UNUSED enum wb_err wbi_client_show_key(struct wb_client *client, struct wb_fault *fault);
 
 /* Takes the handshake further. ret_done: it has held and the host is the right one. ret_late: the
  * answer took so long that the connection is best made anew. Returns WB_OK; WB_ERR_REFUSED (the

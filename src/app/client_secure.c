@@ -33,11 +33,18 @@ enum wb_err wbi_client_secure(struct wb_client *client, struct wb_fault *fault)
 	client->late = false;
 	wbi_tls_set_judge(tls, judge, client);
 	err = wbi_tls_link_init(&client->link, tls, NULL, client->fd, NULL, WBI_READ, fault);
-	if (err)
+	if (err) {
 		wbi_tls_free(tls);
-	else
-		client->fd = -1;
-	return err;
+		return err;
+	}
+	client->fd = -1;
+	wbi_tls_say_hello(tls);
+	return WB_OK;
+}
+
+enum wb_err wbi_client_show_key(struct wb_client *client, struct wb_fault *fault)
+{
+	return wbi_trust_show(client->trust, wbi_tls_link_peek(&client->link), fault);
 }
 
 enum wb_err wbi_client_secure_step(struct wb_client *client, unsigned ready, bool *ret_done,

@@ -19,7 +19,7 @@ struct wbi_trust {
 	struct wbi_public_key accepted;
 	struct wbi_own_keys *keys;
 	const struct wbi_identity *identity; /* shown now; NULL: none yet */
-	struct wbi_tls_context *context;     /* of that one, with its tickets; NULL: none yet */
+	struct wbi_tls_context *context;     /* with the tickets of that one; NULL: none yet */
 };
 
 enum wb_err wbi_trust_new(const struct wb_client_options *options, const char *host, uint16_t port,
@@ -62,11 +62,18 @@ enum wb_err wbi_trust_begin(struct wbi_trust *trust, struct wbi_tls **ret_tls,
 {
 	enum wb_err err = WB_OK;
 
+	if (!trust->context)
+		err = wbi_tls_context_new(WBI_TLS_CLIENT, NULL, &trust->context, fault);
+	return err ? err : wbi_tls_new(trust->context, ret_tls, fault);
+}
+
+enum wb_err wbi_trust_show(struct wbi_trust *trust, struct wbi_tls *tls, struct wb_fault *fault)
+{
+	enum wb_err err = WB_OK;
+
 	if (!trust->identity)
 		err = wbi_own_keys_next(trust->keys, &trust->identity, fault);
-	if (!err && !trust->context)
-		err = wbi_tls_context_new(WBI_TLS_CLIENT, trust->identity, &trust->context, fault);
-	return err ? err : wbi_tls_new(trust->context, ret_tls, fault);
+	return err ? err : wbi_tls_set_identity(tls, trust->identity, fault);
 }
 
 bool wbi_trust_next(struct wbi_trust *trust)

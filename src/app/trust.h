@@ -18,11 +18,16 @@ WB_WARN_UNUSED enum wb_err wbi_trust_new(const struct wb_client_options *options
 					 uint16_t port, struct wbi_trust **ret_trust);
 void wbi_trust_free(struct wbi_trust *trust); /* after its connections; NULL is allowed */
 
-/* TLS for a new connection, with the key that is to be shown now; the caller frees it.
- * Returns WB_OK, WB_ERR_MISSING (there is no key), or as wbi_own_keys_next. Blocks on the disk,
- * on ssh-agent. */
+/* TLS for a new connection; the caller frees it. Before its handshake goes on, wbi_trust_show is
+ * due. Returns as wbi_tls_context_new. */
 WB_WARN_UNUSED enum wb_err wbi_trust_begin(struct wbi_trust *trust, struct wbi_tls **ret_tls,
 					   struct wb_fault *fault);
+
+/* Gives it the key that is to be shown now: best after wbi_tls_say_hello, for reading a key takes
+ * as long as the host's answer. Returns WB_OK, WB_ERR_MISSING (there is no key), or as
+ * wbi_own_keys_next. Blocks on the disk, on ssh-agent. */
+WB_WARN_UNUSED enum wb_err wbi_trust_show(struct wbi_trust *trust, struct wbi_tls *tls,
+					  struct wb_fault *fault);
 
 /* The key that we showed was not let in: shows the next one from now on. False: there is none.
  * No connection of the last may be left. */

@@ -198,12 +198,13 @@ static bool is_waiting(struct wbi_tls *tls, int result)
 	return !tls->misdeed && (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE);
 }
 
-static void go_on(struct wbi_tls *tls)
+static void go_on(struct wbi_tls *tls, bool reads)
 {
 	struct wb_fault signing = {.err = WB_OK};
 	int result;
 
-	tls->drained = tls->unread = false;
+	tls->drained = !reads;
+	tls->unread = false;
 	forget_errors();
 	wbi_agent_report_to(&signing);
 	result = SSL_do_handshake(tls->ssl);
@@ -214,10 +215,16 @@ static void go_on(struct wbi_tls *tls)
 		fail(tls, &signing);
 }
 
+void wbi_tls_say_hello(struct wbi_tls *tls)
+{
+	if (tls->state == WBI_TLS_HANDSHAKE)
+		go_on(tls, false);
+}
+
 enum wb_err wbi_tls_handshake(struct wbi_tls *tls, bool *ret_done, struct wb_fault *fault)
 {
 	if (tls->state == WBI_TLS_HANDSHAKE)
-		go_on(tls);
+		go_on(tls, true);
 	if (tls->state == WBI_TLS_FAILED) {
 		if (fault)
 			*fault = tls->fault;
@@ -236,7 +243,7 @@ static int nothing_moved(const struct wbi_tls *tls)
 static bool is_ready(struct wbi_tls *tls, ssize_t *ret_error)
 {
 	if (tls->state == WBI_TLS_HANDSHAKE)
-		go_on(tls);
+		go_on(tls, true);
 	*ret_error = nothing_moved(tls);
 	return tls->state == WBI_TLS_OPEN;
 }

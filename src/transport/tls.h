@@ -36,12 +36,13 @@ enum wbi_tls_role { WBI_TLS_CLIENT, WBI_TLS_SERVER };
 
 struct wbi_tls_context; /* opaque, heap */
 
-/* This is where OpenSSL starts: make one only where TLS is spoken. identity: borrowed until the
- * context and all its connections are freed.
- * A server makes its ticket keys here; a client keeps the newest ticket, in memory, for its next
- * connection: so a client's context is for one server. A ticket comes to those that stay: making it
- * costs a quarter of the server's handshake, and nobody comes back to a short call.
- * Returns WB_OK; WB_ERR_NOMEM; WB_ERR_UNSUPPORTED: this OpenSSL lacks something. Does not block. */
+/* This is where OpenSSL starts: make one only where TLS is spoken. identity: of all its
+ * connections; borrowed until the context and they are freed. A client's may be NULL: see
+ * wbi_tls_set_identity. A server makes its ticket keys here; a client keeps the newest ticket, in
+ * memory, for its next connection: so a client's context is for one server. A ticket comes to those
+ * that stay: making it costs a quarter of the server's handshake, and nobody comes back to a short
+ * call. Returns WB_OK; WB_ERR_NOMEM; WB_ERR_UNSUPPORTED: this OpenSSL lacks something. Does not
+ * block. */
 WB_WARN_UNUSED enum wb_err wbi_tls_context_new(enum wbi_tls_role role,
 					       const struct wbi_identity *identity,
 					       struct wbi_tls_context **ret_context,
@@ -68,6 +69,18 @@ void wbi_tls_free(struct wbi_tls *tls); /* says nothing to the peer; NULL is all
 
 /* Sets (or changes) where bytes come from and go to. io: static. */
 void wbi_tls_set_io(struct wbi_tls *tls, const struct wbi_tls_io *io, void *io_context);
+
+/* For a client: writes its first words, and reads no answer yet. What follows may call the judge.
+ */
+void wbi_tls_say_hello(struct wbi_tls *tls);
+
+/* For a client whose context has no identity: whom this connection shows. Due before its handshake
+ * goes on, but not before wbi_tls_say_hello: so a key can be read while the server is at work.
+ * identity: borrowed until tls is freed.
+ * Returns WB_OK; WB_ERR_UNSUPPORTED as wbi_tls_context_new. Does not block. */
+WB_WARN_UNUSED enum wb_err wbi_tls_set_identity(struct wbi_tls *tls,
+						const struct wbi_identity *identity,
+						struct wb_fault *fault);
 
 /* Is that the key of whom we want to speak with? Returns WB_OK, or says in `fault` why not: that
  * ends the handshake and is what wbi_tls_fault says. May block; may not touch the connection. */

@@ -1,4 +1,5 @@
 /* What the TLS connections of one side share: see tls.h. */
+#include <assert.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
@@ -45,13 +46,38 @@ enum {
 	KEY_AT = sizeof(certificate) - BEHIND_KEY_BYTES - WBI_PUBLIC_KEY_BYTES,
 };
 
-static bool use_certificate(SSL_CTX *ssl_context, const struct wbi_public_key *key)
+static void make_certificate(const struct wbi_public_key *key, uint8_t der[sizeof(certificate)])
+{
+	memcpy(der, certificate, sizeof(certificate));
+	memcpy(der + KEY_AT, key->ed25519, sizeof(key->ed25519));
+}
+
+/* For all connections of a context (ssl is NULL), or for one of them (context is NULL). */
+static enum wb_err use_identity(SSL_CTX *context, SSL *ssl, const struct wbi_identity *identity,
+				struct wb_fault *fault)
 {
 	uint8_t der[sizeof(certificate)];
+	EVP_PKEY *key = wbi_tls_key_new(identity);
+	bool done = false;
 
-	memcpy(der, certificate, sizeof(der));
-	memcpy(der + KEY_AT, key->ed25519, sizeof(key->ed25519));
-	return SSL_CTX_use_certificate_ASN1(ssl_context, sizeof(der), der) == 1;
+	make_certificate(wbi_identity_key(identity), der);
+	if (key && context)
+		done = SSL_CTX_use_certificate_ASN1(context, sizeof(der), der) == 1 &&
+		       SSL_CTX_use_PrivateKey(context, key) == 1;
+	else if (key)
+		done = SSL_use_certificate_ASN1(ssl, der, sizeof(der)) == 1 &&
+		       SSL_use_PrivateKey(ssl, key) == 1;
+	EVP_PKEY_free(key);
+	ERR_clear_error();
+	return done ? WB_OK
+		    : wb_fault_set(fault, WB_ERR_UNSUPPORTED, NULL, 0,
+				   "tls: this OpenSSL takes no Ed25519 key");
+}
+
+enum wb_err wbi_tls_set_identity(struct wbi_tls *tls, const struct wbi_identity *identity,
+				 struct wb_fault *fault)
+{
+	return use_identity(NULL, tls->ssl, identity, fault);
 }
 
 /* ---- what is asked of the peer ---- */
@@ -162,23 +188,6 @@ static bool set_both(SSL_CTX *ssl_context)
 	       SSL_CTX_set1_sigalgs_list(ssl_context, "ed25519") == 1;
 }
 
-static enum wb_err set_identity(SSL_CTX *ssl_context, const struct wbi_identity *identity,
-				struct wb_fault *fault)
-{
-	EVP_PKEY *key = wbi_tls_key_new(identity);
-	enum wb_err err = WB_OK;
-
-	if (!key)
-		err = wb_fault_set(fault, WB_ERR_UNSUPPORTED, NULL, 0,
-				   "tls: this OpenSSL makes no Ed25519 key");
-	else if (!use_certificate(ssl_context, wbi_identity_key(identity)) ||
-		 SSL_CTX_use_PrivateKey(ssl_context, key) != 1)
-		err = wb_fault_set(fault, WB_ERR_UNSUPPORTED, NULL, 0,
-				   "tls: this OpenSSL takes no Ed25519 key");
-	EVP_PKEY_free(key);
-	return err;
-}
-
 static enum wb_err set_up(struct wbi_tls_context *context, struct wb_fault *fault)
 {
 	OSSL_LIB_CTX *library = wbi_tls_library();
@@ -195,7 +204,7 @@ static enum wb_err set_up(struct wbi_tls_context *context, struct wb_fault *faul
 	    !(context->role == WBI_TLS_SERVER ? set_server(made) : set_client(made)))
 		return wb_fault_set(fault, WB_ERR_UNSUPPORTED, NULL, 0,
 				    "tls: this OpenSSL has no TLS 1.3 with Ed25519 and X25519");
-	return set_identity(made, context->identity, fault);
+	return context->identity ? use_identity(made, NULL, context->identity, fault) : WB_OK;
 }
 
 enum wb_err wbi_tls_context_new(enum wbi_tls_role role, const struct wbi_identity *identity,
@@ -204,6 +213,7 @@ enum wb_err wbi_tls_context_new(enum wbi_tls_role role, const struct wbi_identit
 	struct wbi_tls_context *context = calloc(1, sizeof(*context));
 	enum wb_err err;
 
+	assert(identity || role == WBI_TLS_CLIENT);
 	if (!context)
 		return wb_fault_set(fault, WB_ERR_NOMEM, NULL, 0, "tls: no memory");
 	context->role = role;

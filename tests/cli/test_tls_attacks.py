@@ -176,6 +176,34 @@ def test_a_silent_agent(place, environment, tmp_path):
         assert place.gets_in(running.uri)  # a key in a file needs no agent
 
 
+def test_the_hello_waits_for_no_key(environment, tmp_path):
+    """The host is at its answer while the client still looks for the key that it will show."""
+    environment["SSH_AUTH_SOCK"] = str(tmp_path / "agent")
+    with socket.socket(socket.AF_UNIX) as agent, socket.create_server(("127.0.0.1", 0)) as host:
+        agent.bind(environment["SSH_AUTH_SOCK"])
+        agent.listen(1)
+        for listener in (agent, host):
+            listener.settimeout(EVENT_SECONDS)
+        with Exec(environment, f"tls://127.0.0.1:{host.getsockname()[1]}", "--", "true",
+                  stderr=subprocess.DEVNULL) as running:
+            asked, _ = agent.accept()  # and is never answered
+            caller, _ = host.accept()
+            with asked, caller:
+                caller.settimeout(EVENT_SECONDS)
+                assert caller.recv(1) == b"\x16"
+            assert running.wait() == 255
+
+
+def test_without_a_key_no_host_is_judged(place, waybill, tmp_path):
+    """However quick the host is: nobody is asked about it, and nothing is written down."""
+    running = place.serve()
+    for _ in range(20):
+        done = waybill("exec", "--accept-new", "--known-hosts", tmp_path / "new", "-i", "/nonexistent",
+                       running.uri, "--", "true")
+        assert done.returncode == 255 and b"/nonexistent: No such file" in done.stderr, done.stderr
+        assert not (tmp_path / "new").exists()
+
+
 # --- key files ---
 
 

@@ -153,6 +153,75 @@ static void test_resumption_is_judged(void **state)
 	assert_null(wbi_tls_peer(client.tls));
 }
 
+/* ---- our own key, read while the server is at work ---- */
+
+/* The client's identity is kept aside, and its context has none. */
+static void connect_nameless(void)
+{
+	wbi_tls_free(client.tls);
+	client.tls = NULL;
+	wbi_tls_context_free(client.context);
+	assert_int_equal(wbi_tls_context_new(WBI_TLS_CLIENT, NULL, &client.context, NULL), WB_OK);
+	connect_again();
+}
+
+static void test_identity_after_the_hello(void **state)
+{
+	(void)state;
+	connect_nameless();
+	wbi_tls_say_hello(client.tls);
+	assert_true(wire.there.bytes > 0);
+	assert_int_equal(wbi_tls_set_identity(client.tls, client.identity, NULL), WB_OK);
+	meet();
+	expect_peer(&client, SERVER_KEY);
+	expect_peer(&server, CLIENT_KEY);
+}
+
+/* However quick the server is: nobody is judged, and no key is due, before it goes on. */
+static void test_hello_hears_no_answer(void **state)
+{
+	struct judge judge = {.refuses = false};
+	(void)state;
+
+	connect_nameless();
+	wbi_tls_set_judge(client.tls, judge_key, &judge);
+	wbi_tls_say_hello(client.tls);
+	side_step(&server);
+	for (int i = 0; i < 3; i++)
+		wbi_tls_say_hello(client.tls);
+	assert_int_equal(wire.ends[0].reads, 0);
+	assert_int_equal(judge.asked, 0);
+	assert_false(wbi_tls_has_unread(client.tls)); /* the io is ready, and says so */
+	assert_int_equal(wbi_tls_set_identity(client.tls, client.identity, NULL), WB_OK);
+	expect_judged(&judge);
+	expect_peer(&server, CLIENT_KEY);
+}
+
+static void test_nobody_to_show(void **state)
+{
+	char got[8];
+	(void)state;
+
+	connect_nameless();
+	shake_hands(&client, &server);
+	expect_fault(&server, WB_ERR_REFUSED, "certificate");
+	assert_null(wbi_tls_peer(server.tls));
+	assert_int_equal(wbi_tls_read(client.tls, got, sizeof(got)), -EPROTO);
+}
+
+static void test_resumption_shows_nobody(void **state)
+{
+	(void)state;
+	connect_nameless();
+	assert_int_equal(wbi_tls_set_identity(client.tls, client.identity, NULL), WB_OK);
+	meet();
+	take_ticket(&client, &server);
+	connect_again();
+	meet();
+	assert_true(wbi_tls_is_resumed(client.tls));
+	expect_peer(&server, CLIENT_KEY);
+}
+
 /* ---- ends ---- */
 
 static void test_end_in_one_direction(void **state)
@@ -401,6 +470,10 @@ int main(void)
 		TEST(test_judged_before_our_key_is_shown),
 		TEST(test_found_wanting),
 		TEST(test_resumption_is_judged),
+		TEST(test_identity_after_the_hello),
+		TEST(test_hello_hears_no_answer),
+		TEST(test_nobody_to_show),
+		TEST(test_resumption_shows_nobody),
 		TEST(test_end_in_one_direction),
 		TEST(test_end_that_nobody_said),
 		TEST(test_end_in_the_handshake),
