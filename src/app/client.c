@@ -272,7 +272,7 @@ static void dial_failed(struct wb_client *client, const struct wb_fault *fault, 
 	drop_connection(client);
 	note_why(client, fault->err == WB_ERR_REFUSED ? "refused" : "connect", fault);
 	set_state(client, WBI_CLIENT_WAITING);
-	if (++client->addr < client->target.count) {
+	if (!client->final && ++client->addr < client->target.count) {
 		client->attempt_ms = now_ms;
 		return;
 	}

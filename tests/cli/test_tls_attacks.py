@@ -14,9 +14,9 @@ import time
 
 import pytest
 
-from conftest import EVENT_SECONDS
+from conftest import EVENT_SECONDS, WAYBILL
 from parcels import Parcels
-from secure import Place, dial, fingerprint, need, place, public, ssh_keygen, tls_client
+from secure import USER, Place, dial, fingerprint, need, place, public, ssh_keygen, tls_client
 from sessions import Exec
 from test_trust import Terminal
 
@@ -80,6 +80,33 @@ class Agent:
 
 
 # --- who we are is not for everybody to know ---
+
+
+def test_a_changed_host_key_ends_the_search(place, daemon, environment):
+    """A host has two addresses, and its own key only at the second: whoever answers at the first is not passed over."""
+    running = place.serve()
+    other = ssh_keygen(place.folder / "other_host")
+    daemon("--user", USER, "--listen", f"tls://127.0.0.2:{running.port}", "--host-key", other,
+           "--authorized-keys", place.authorized)
+    place.known.write_text(f"[two]:{running.port} {public(other)}", encoding="utf-8")
+    hosts = place.folder / "hosts"
+    hosts.write_text("127.0.0.1 two\n127.0.0.2 two\n", encoding="utf-8")
+    script = 'mount --bind "$0" /etc/hosts && exec "$@"'
+    within = ["unshare", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--mount", "sh", "-c", script, hosts]
+    if subprocess.run([*within, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting is not allowed here")
+
+    def run(*options):
+        return subprocess.run([*within, WAYBILL, "exec", *options, f"tls://two:{running.port}", "--", "echo", "in"],
+                              env=environment, capture_output=True, check=False, timeout=EVENT_SECONDS)
+
+    refused = run(*place.options)
+    assert (refused.returncode, refused.stdout) == (255, b"") and b"HAS CHANGED" in refused.stderr, refused.stderr
+    refused = run("--known-hosts", place.known, "-i", "/nonexistent")
+    assert refused.returncode == 255 and b"/nonexistent: No such file" in refused.stderr, refused.stderr
+    assert running.stop() == 0  # then nobody is at the first address, and the second counts
+    entered = run(*place.options)
+    assert (entered.returncode, entered.stdout) == (0, b"in\n"), entered.stderr
 
 
 @pytest.mark.parametrize("known", ["changed", "revoked", "unknown"])
