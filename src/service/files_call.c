@@ -223,9 +223,9 @@ static void *run(void *argument)
 	else
 		run_steps(files, &exit);
 	files->ops->end(files);
-	wbi_files_unclaim(files->served.env->claims, &files->claim);
 	if (root >= 0)
 		wbi_fd_close(&root);
+	wbi_files_claims_leave(files->served.env->claims, &files->claim);
 	pthread_mutex_lock(&files->mutex);
 	files->exit = exit;
 	files->ended = true;
@@ -304,7 +304,6 @@ static void on_news(struct wbi_task *task)
 	if (ended) {
 		pthread_join(files->thread, NULL);
 		files->joined = true;
-		wbi_files_claims_leave(files->served.env->claims);
 	}
 	if (files->served.call)
 		pass_on(files, consumed, written, ended);
@@ -525,7 +524,7 @@ void wbi_files_open(struct wbi_call_env *env, struct wbi_event *event,
 		err = start(files, &fault);
 	if (err) {
 		if (entered)
-			wbi_files_claims_leave(env->claims);
+			wbi_files_claims_leave(env->claims, &files->claim);
 		free_files(files);
 		wbi_call_refuse(call, refusal_of(err), fault.text);
 		return;

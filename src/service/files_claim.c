@@ -75,13 +75,6 @@ bool wbi_files_claims_enter(struct wbi_files_claims *claims, const struct wbi_fi
 	return entered;
 }
 
-void wbi_files_claims_leave(struct wbi_files_claims *claims)
-{
-	pthread_mutex_lock(&claims->mutex);
-	claims->running--;
-	pthread_mutex_unlock(&claims->mutex);
-}
-
 /* Whether somebody who will go away stands before us. Under the lock. */
 static bool must_wait(struct wbi_files_claims *claims, const struct wbi_files_claim *claim)
 {
@@ -104,9 +97,10 @@ void wbi_files_claim(struct wbi_files_claims *claims, struct wbi_files_claim *cl
 	pthread_mutex_unlock(&claims->mutex);
 }
 
-void wbi_files_unclaim(struct wbi_files_claims *claims, struct wbi_files_claim *claim)
+void wbi_files_claims_leave(struct wbi_files_claims *claims, struct wbi_files_claim *claim)
 {
 	pthread_mutex_lock(&claims->mutex);
+	claims->running--;
 	wbi_list_remove(&claim->node);
 	pthread_cond_broadcast(&claims->changed);
 	pthread_mutex_unlock(&claims->mutex);

@@ -36,11 +36,13 @@ void wbi_files_claims_done(struct wbi_files_claims *claims);
  * then one that yields to it must make room. claim: not entered yet. */
 bool wbi_files_claims_enter(struct wbi_files_claims *claims, const struct wbi_files_claim *claim,
 			    unsigned most);
-void wbi_files_claims_leave(struct wbi_files_claims *claims);
 
-/* Enters a claim once those before it that yield have been given up (blocks as long as their
- * engines need to stop), and gives it up: safe to repeat. */
+/* Enters the claim of one that is counted, once those before it that yield have left (blocks as
+ * long as their engines need to stop). */
 void wbi_files_claim(struct wbi_files_claims *claims, struct wbi_files_claim *claim);
-void wbi_files_unclaim(struct wbi_files_claims *claims, struct wbi_files_claim *claim);
+
+/* Counts it no more and gives up its claim, if it is entered: in one step, for whoever waits for
+ * the claim may be done, and the next one there, before another step is taken. */
+void wbi_files_claims_leave(struct wbi_files_claims *claims, struct wbi_files_claim *claim);
 
 #endif

@@ -52,8 +52,7 @@ static void begin(struct wbi_files_claim *claim)
 
 static void end(struct wbi_files_claim *claim)
 {
-	wbi_files_unclaim(&claims, claim);
-	wbi_files_claims_leave(&claims);
+	wbi_files_claims_leave(&claims, claim);
 }
 
 /* Only to the same of the same user, and only once, however long it takes to go. */
@@ -65,6 +64,7 @@ static void one_that_is_away_leaves_its_place(void **state)
 
 	(void)state;
 	stranger.who.uid = 8;
+	wbi_list_init(&same.node);
 	begin(&away);
 	assert_false(wbi_files_claims_enter(&claims, &elsewhere, 1));
 	assert_false(wbi_files_claims_enter(&claims, &stranger, 1));
@@ -73,7 +73,7 @@ static void one_that_is_away_leaves_its_place(void **state)
 	assert_false(wbi_files_claims_enter(&claims, &same, 1));
 	end(&away);
 	assert_false(wbi_files_claims_enter(&claims, &same, 1));
-	wbi_files_claims_leave(&claims);
+	end(&same);
 	begin(&elsewhere);
 	end(&elsewhere);
 }
@@ -88,12 +88,38 @@ static void one_that_is_there_does_not(void **state)
 	end(&there);
 }
 
+static void *begin_and_end(void *claim)
+{
+	wbi_files_claim(&claims, claim);
+	end(claim);
+	return NULL;
+}
+
+/* Whoever waited for it may be done before it does anything more: then nothing runs any more. */
+static void one_that_leaves_counts_no_more(void **state)
+{
+	struct wbi_files_claim away = make("a", is_away), same = make("a", is_there),
+			       elsewhere = make("b", is_there);
+	pthread_t thread;
+
+	(void)state;
+	begin(&away);
+	wbi_list_init(&same.node);
+	assert_true(wbi_files_claims_enter(&claims, &same, 1));
+	assert_int_equal(pthread_create(&thread, NULL, begin_and_end, &same), 0);
+	end(&away);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	begin(&elsewhere);
+	end(&elsewhere);
+}
+
 int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		WITH(one_that_is_away_leaves_its_place),
 		WITH(one_that_is_there_does_not),
+		WITH(one_that_leaves_counts_no_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
