@@ -92,9 +92,9 @@ def test_a_changed_host_key_ends_the_search(place, daemon, environment):
     hosts = place.folder / "hosts"
     hosts.write_text("127.0.0.1 two\n127.0.0.2 two\n", encoding="utf-8")
     script = 'mount --bind "$0" /etc/hosts && exec "$@"'
-    within = ["unshare", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--mount", "sh", "-c", script, hosts]
+    within = ["unshare", "--mount", "sh", "-c", script, hosts]
     if subprocess.run([*within, "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting is not allowed here")
+        pytest.skip("naming an address takes a mount, which is not allowed here")
 
     def run(*options):
         return subprocess.run([*within, WAYBILL, "exec", *options, f"tls://two:{running.port}", "--", "echo", "in"],
