@@ -198,6 +198,7 @@ static bool is_waiting(struct wbi_tls *tls, int result)
 	return !tls->misdeed && (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE);
 }
 
+/* reads: what the io has is asked for; else nothing is heard, however much has come. */
 static void go_on(struct wbi_tls *tls, bool reads)
 {
 	struct wb_fault signing = {.err = WB_OK};
