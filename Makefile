@@ -28,6 +28,11 @@ WITH_OPENSSL := $(shell echo 'int SSL_CTX_free(void *); int main(void) { return 
 endif
 ifeq ($(WITH_OPENSSL),archives)
 LDLIBS    += $(OPENSSL_ARCHIVES)
+# Calls of OpenSSL's own that go through src/keys/library_wrap.c, in our programs only. So libcrypto
+# needs our library, too: each has two turns.
+LDFLAGS   += $(addprefix -Wl$(comma)--wrap=,EVP_CIPHER_fetch EVP_KEYEXCH_fetch EVP_KEYMGMT_fetch \
+	EVP_MD_fetch EVP_SIGNATURE_fetch EVP_PKEY_asn1_get_count)
+AGAIN      = $(LIB) $(LDLIBS)
 # Intel's library for IPsec is optional, and for its own processors and AMD's: AES-GCM at four times
 # the speed of OpenSSL before 3.1 (src/keys/library_gcm.c). WITH_IPSEC_MB=no does without.
 ifeq ($(WITH_IPSEC_MB),)
@@ -115,12 +120,12 @@ $(LIB): $(call obj,$(LIB_SRC))
 
 $(BIN): $(call obj,$(CLI_SRC) $(LAB_SRC)) $(LIB)
 	$(call say,LD)
-	$(Q)$(CC) $(LDFLAGS) $^ $(CLI_LIBS) $(LDLIBS) -o $@
+	$(Q)$(CC) $(LDFLAGS) $^ $(CLI_LIBS) $(LDLIBS) $(AGAIN) -o $@
 
 $(B)/tests/%: $(B)/obj/tests/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka -ljansson $(LDLIBS) -o $@
+	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka -ljansson $(LDLIBS) $(AGAIN) -o $@
 
 # What a program of somebody else's links with. The archive brings nothing of its own needs along.
 $(B)/waybill.pc: Makefile include/waybill/version.h
@@ -135,7 +140,7 @@ $(B)/waybill.pc: Makefile include/waybill/version.h
 $(B)/tests/stress/%: $(B)/obj/tests/stress/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) $(AGAIN) -o $@
 
 # The lab, in a room beside src/. Its learners' programs are built in as they are (.incbin).
 $(call obj,$(LAB_SRC) $(wildcard tests/unit/lab/*.c) src/cli/cmd_lab.c): CPPFLAGS += -I.
@@ -144,23 +149,23 @@ $(call obj,lab/code.c): $(wildcard lab/code/*)
 $(B)/tests/unit/lab/%: $(B)/obj/tests/unit/lab/%.o $(call obj,$(LAB_SRC)) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka $(LDLIBS) -o $@
+	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka $(LDLIBS) $(AGAIN) -o $@
 
 # A fuzz target with a main that replays files: what CI runs over the corpus, with any compiler.
 $(B)/fuzz/%: $(B)/obj/fuzz/%.o $(B)/obj/fuzz/replay.o $(LIB)
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(LDFLAGS) $^ -ljansson $(LDLIBS) -o $@
+	$(Q)$(CC) $(LDFLAGS) $^ -ljansson $(LDLIBS) $(AGAIN) -o $@
 
 $(B)/bench/%: $(B)/obj/bench/%.o $(call obj,$(BENCH_HELP)) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -lm -o $@
+	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) $(AGAIN) -lm -o $@
 
 $(B)/examples/%: $(B)/obj/examples/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) $(AGAIN) -o $@
 
 deps-build:
 	@tools/deps build

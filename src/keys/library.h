@@ -8,6 +8,7 @@
 
 #include <openssl/core_dispatch.h>
 #include <openssl/types.h>
+#include <stdbool.h>
 
 /* Starts OpenSSL the first time, with as little as will do. Any thread. NULL: it does not start. */
 OSSL_LIB_CTX *wbi_library(void);
@@ -15,6 +16,10 @@ OSSL_LIB_CTX *wbi_library(void);
 /* For library.c: puts the algorithms into the context that TLS 1.3 with Ed25519 and X25519 needs,
  * and no others. False: they cannot be had one by one here, or at all. */
 int wbi_library_load_few(OSSL_LIB_CTX *library);
+
+/* For library_wrap.c: whether an algorithm can be had in that context: always, where it has not got
+ * the few. operation: OSSL_OP_...; name: any that OpenSSL has for it. */
+bool wbi_library_offers(const OSSL_LIB_CTX *library, int operation, const char *name);
 
 /* For library_few.c: takes OpenSSL's AES-128-GCM, and returns functions that do the same, faster
  * where this was built with Intel's library for IPsec and the processor has what that needs; else

@@ -13,6 +13,7 @@
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 #include <openssl/provider.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 #include <strings.h>
@@ -24,8 +25,8 @@ enum { NAMES_MAX = 8, FUNCTIONS_MAX = 16 };
 
 struct kind {
 	int operation;
-	const char *names[NAMES_MAX];
-	const char *property; /* NULL: any */
+	const char *names[NAMES_MAX]; /* the first that OpenSSL has for each */
+	const char *property;         /* NULL: any */
 	OSSL_ALGORITHM shown[NAMES_MAX + 1];
 };
 
@@ -48,15 +49,23 @@ static struct kind kinds[] = {
 
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
-/* names: separated by colons. */
-static bool has_name(const char *names, const char *name)
+/* names: separated by colons, the usual one first. */
+static bool begins_with(const char *names, const char *name)
 {
 	size_t bytes = strlen(name);
 
-	for (const char *at = names; at; at = strchr(at, ':') ? strchr(at, ':') + 1 : NULL)
-		if (strncasecmp(at, name, bytes) == 0 && (at[bytes] == '\0' || at[bytes] == ':'))
-			return true;
-	return false;
+	return strncasecmp(names, name, bytes) == 0 &&
+	       (names[bytes] == '\0' || names[bytes] == ':');
+}
+
+static bool has_name(const char *names, const char *name)
+{
+	while (!begins_with(names, name)) {
+		names = strchr(names, ':');
+		if (!names++)
+			return false;
+	}
+	return true;
 }
 
 static bool is_used(const struct kind *kind, const OSSL_ALGORITHM *algorithm)
@@ -64,7 +73,7 @@ static bool is_used(const struct kind *kind, const OSSL_ALGORITHM *algorithm)
 	if (kind->property && !strstr(algorithm->property_definition, kind->property))
 		return false;
 	for (int i = 0; i < NAMES_MAX && kind->names[i]; i++)
-		if (has_name(algorithm->algorithm_names, kind->names[i]))
+		if (begins_with(algorithm->algorithm_names, kind->names[i]))
 			return true;
 	return false;
 }
@@ -73,7 +82,7 @@ static OSSL_ALGORITHM shown(const OSSL_ALGORITHM *algorithm)
 {
 	OSSL_ALGORITHM copy = *algorithm;
 
-	if (has_name(copy.algorithm_names, "AES-128-GCM"))
+	if (begins_with(copy.algorithm_names, "AES-128-GCM"))
 		copy.implementation = wbi_library_gcm(copy.implementation);
 	return copy;
 }
@@ -170,10 +179,29 @@ static int init_few(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *core,
 	return !all->function_id;
 }
 
+static _Atomic(const OSSL_LIB_CTX *) few; /* that has the few; NULL: none */
+
 int wbi_library_load_few(OSSL_LIB_CTX *library)
 {
 	static const char name[] = "waybill";
 
-	return ossl_default_provider_init && OSSL_PROVIDER_add_builtin(library, name, init_few) &&
-	       OSSL_PROVIDER_load(library, name);
+	if (!ossl_default_provider_init || !OSSL_PROVIDER_add_builtin(library, name, init_few) ||
+	    !OSSL_PROVIDER_load(library, name))
+		return 0;
+	atomic_store(&few, library);
+	return 1;
+}
+
+bool wbi_library_offers(const OSSL_LIB_CTX *library, int operation, const char *name)
+{
+	const struct kind *kind = kinds;
+
+	if (!library || !name || library != atomic_load(&few))
+		return true;
+	while (kind < kinds + KINDS && kind->operation != operation)
+		kind++;
+	for (int i = 0; kind < kinds + KINDS && kind->shown[i].algorithm_names; i++)
+		if (has_name(kind->shown[i].algorithm_names, name))
+			return true;
+	return false;
 }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <openssl/core_names.h>
 #include <openssl/decoder.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
@@ -101,8 +102,8 @@ static void test_nothing_else(void **state)
 static void test_all_that_is_used(void **state)
 {
 	static const char *const digests[] = {"SHA256", "SHA384", "SHA512", "SHA1"};
-	static const char *const ciphers[] = {"AES-128-GCM", "ChaCha20-Poly1305", "AES-256-CTR",
-					      "AES-256-ECB", "AES-256-CBC"};
+	static const char *const ciphers[] = {"AES-128-GCM", "id-aes128-gcm", "ChaCha20-Poly1305",
+					      "AES-256-CTR", "AES-256-ECB",   "AES-256-CBC"};
 	static const char *const derivations[] = {"HKDF", "TLS13-KDF"};
 	OSSL_LIB_CTX *library = wbi_library();
 	(void)state;
@@ -127,12 +128,32 @@ static void test_all_that_is_used(void **state)
 	}
 }
 
+/* Not looked for, and not even an error. Another's context has what it always had. */
+static void test_what_is_not_there(void **state)
+{
+	EVP_MD *others;
+	(void)state;
+
+	need_few();
+	assert_null(EVP_MD_fetch(wbi_library(), "BLAKE2B-512", NULL));
+	assert_null(EVP_CIPHER_fetch(wbi_library(), "AES-128", NULL));
+	assert_null(EVP_CIPHER_fetch(wbi_library(), "CAMELLIA-128-CBC", NULL));
+	assert_null(EVP_KEYMGMT_fetch(wbi_library(), "RSA", NULL));
+	assert_null(EVP_KEYEXCH_fetch(wbi_library(), "DH", NULL));
+	assert_null(EVP_SIGNATURE_fetch(wbi_library(), "RSA", NULL));
+	assert_int_equal(ERR_peek_error(), 0);
+	others = EVP_MD_fetch(NULL, "BLAKE2B-512", NULL);
+	assert_non_null(others);
+	EVP_MD_free(others);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_group),
 		cmocka_unit_test(test_nothing_else),
 		cmocka_unit_test(test_all_that_is_used),
+		cmocka_unit_test(test_what_is_not_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
