@@ -59,7 +59,8 @@ struct wb_client;
  * hello, and reads no answer yet. Returns as wbi_trust_begin. */
 WB_WARN_UNUSED enum wb_err wbi_client_secure(struct wb_client *client, struct wb_fault *fault);
 
-/* Reads the key that we show, while the host is at its answer. Returns as wbi_trust_show. */
+/* Reads the key that we show, and known_hosts, while the host is at its answer. Returns as
+ * wbi_trust_show. */
 WB_WARN_UNUSED enum wb_err wbi_client_show_key(struct wb_client *client, struct wb_fault *fault);
 
 /* Takes the handshake further. ret_done: it has held and the host is the right one. ret_late: the

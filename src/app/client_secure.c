@@ -44,7 +44,11 @@ enum wb_err wbi_client_secure(struct wb_client *client, struct wb_fault *fault)
 
 enum wb_err wbi_client_show_key(struct wb_client *client, struct wb_fault *fault)
 {
-	return wbi_trust_show(client->trust, wbi_tls_link_peek(&client->link), fault);
+	enum wb_err err = wbi_trust_show(client->trust, wbi_tls_link_peek(&client->link), fault);
+
+	if (!err)
+		wbi_trust_prepare(client->trust);
+	return err;
 }
 
 enum wb_err wbi_client_secure_step(struct wb_client *client, unsigned ready, bool *ret_done,

@@ -2,6 +2,7 @@
 #include "app/known.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,18 +11,18 @@
 
 enum { FILES_MAX = 3 };
 
-struct files {
+struct wbi_known_files {
 	char paths[FILES_MAX][PATH_MAX];
 	struct wbi_guarded texts[FILES_MAX];
 	unsigned count;
 };
 
-static void add(struct files *files, const char *path)
+static void add(struct wbi_known_files *files, const char *path)
 {
 	snprintf(files->paths[files->count++], PATH_MAX, "%s", path);
 }
 
-static void list_files(struct files *files, const char *path)
+static void list_files(struct wbi_known_files *files, const char *path)
 {
 	char usual[PATH_MAX];
 
@@ -36,7 +37,7 @@ static void list_files(struct files *files, const char *path)
 	add(files, "/etc/ssh/ssh_known_hosts");
 }
 
-static enum wb_err read_files(struct files *files, struct wb_fault *fault)
+static enum wb_err read_files(struct wbi_known_files *files, struct wb_fault *fault)
 {
 	for (unsigned i = 0; i < files->count; i++) {
 		enum wb_err err = wbi_guarded_read(files->paths[i], WBI_GUARD_WRITING, geteuid(),
@@ -48,7 +49,33 @@ static enum wb_err read_files(struct files *files, struct wb_fault *fault)
 	return WB_OK;
 }
 
-static void note(const struct files *files, const struct wbi_known_host_finding *finding,
+enum wb_err wbi_known_read(const char *path, struct wbi_known_files **ret_files,
+			   struct wb_fault *fault)
+{
+	struct wbi_known_files *files = calloc(1, sizeof(*files));
+	enum wb_err err;
+
+	if (!files)
+		return wb_fault_set(fault, WB_ERR_NOMEM, NULL, 0, "known_hosts: no memory");
+	list_files(files, path);
+	err = read_files(files, fault);
+	if (err)
+		wbi_known_free(files);
+	else
+		*ret_files = files;
+	return err;
+}
+
+void wbi_known_free(struct wbi_known_files *files)
+{
+	if (!files)
+		return;
+	for (unsigned i = 0; i < files->count; i++)
+		wbi_guarded_done(&files->texts[i]);
+	free(files);
+}
+
+static void note(const struct wbi_known_files *files, const struct wbi_known_host_finding *finding,
 		 struct wbi_known *ret_known)
 {
 	*ret_known = (struct wbi_known){.verdict = finding->verdict,
@@ -62,27 +89,17 @@ static void note(const struct files *files, const struct wbi_known_host_finding 
 	wbi_key_type_names(finding->other_types, ret_known->other_kinds);
 }
 
-enum wb_err wbi_known_ask(const char *path, const char *host, uint16_t port,
-			  const struct wbi_public_key *key, struct wbi_known *ret_known,
-			  struct wb_fault *fault)
+void wbi_known_ask(const struct wbi_known_files *files, const char *host, uint16_t port,
+		   const struct wbi_public_key *key, struct wbi_known *ret_known)
 {
-	struct files files = {.count = 0};
 	struct wbi_slice texts[FILES_MAX];
 	struct wbi_known_host_finding finding;
-	enum wb_err err;
 
-	list_files(&files, path);
-	err = read_files(&files, fault);
-	for (unsigned i = 0; i < files.count; i++)
-		texts[i] = (struct wbi_slice){(const uint8_t *)files.texts[i].data,
-					      files.texts[i].bytes};
-	if (!err) {
-		wbi_known_hosts_find(texts, files.count, host, port, key, &finding);
-		note(&files, &finding, ret_known);
-	}
-	for (unsigned i = 0; i < files.count; i++)
-		wbi_guarded_done(&files.texts[i]);
-	return err;
+	for (unsigned i = 0; i < files->count; i++)
+		texts[i] = (struct wbi_slice){(const uint8_t *)files->texts[i].data,
+					      files->texts[i].bytes};
+	wbi_known_hosts_find(texts, files->count, host, port, key, &finding);
+	note(files, &finding, ret_known);
 }
 
 void wbi_known_tell(const struct wbi_known *known, struct wb_host *ret_host)

@@ -20,11 +20,18 @@ struct wbi_known {
 	size_t bad_line;
 };
 
+struct wbi_known_files; /* opaque, heap: what they say now */
+
 /* path: the file that was named; NULL: the usual ones. A file that is not there knows nobody.
- * Returns WB_OK; WB_ERR_REFUSED (others can write to such a file), or as wbi_guarded_read. */
-WB_WARN_UNUSED enum wb_err wbi_known_ask(const char *path, const char *host, uint16_t port,
-					 const struct wbi_public_key *key,
-					 struct wbi_known *ret_known, struct wb_fault *fault);
+ * Returns WB_OK and the caller owns *ret_files; WB_ERR_REFUSED (others can write to such a file),
+ * WB_ERR_NOMEM, or as wbi_guarded_read. */
+WB_WARN_UNUSED enum wb_err wbi_known_read(const char *path, struct wbi_known_files **ret_files,
+					  struct wb_fault *fault);
+void wbi_known_free(struct wbi_known_files *files); /* NULL is allowed */
+
+/* Is that the key of host:port? What was found goes into *ret_known, which borrows nothing. */
+void wbi_known_ask(const struct wbi_known_files *files, const char *host, uint16_t port,
+		   const struct wbi_public_key *key, struct wbi_known *ret_known);
 
 /* What was found, for whoever is asked about an unknown host: all of *ret_host but for its name,
  * port and key. Borrows from `known`. */

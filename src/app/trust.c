@@ -17,6 +17,7 @@ struct wbi_trust {
 	void *ask_context;
 	bool has_accepted; /* somebody said yes to this one, for as long as we live: */
 	struct wbi_public_key accepted;
+	struct wbi_known_files *known; /* read for the next judgement; NULL: not yet */
 	struct wbi_own_keys *keys;
 	const struct wbi_identity *identity; /* shown now; NULL: none yet */
 	struct wbi_tls_context *context;     /* with the tickets of that one; NULL: none yet */
@@ -51,6 +52,7 @@ void wbi_trust_free(struct wbi_trust *trust)
 		return;
 	wbi_tls_context_free(trust->context);
 	wbi_own_keys_free(trust->keys);
+	wbi_known_free(trust->known);
 	free(trust->known_hosts);
 	free(trust);
 }
@@ -62,6 +64,8 @@ enum wb_err wbi_trust_begin(struct wbi_trust *trust, struct wbi_tls **ret_tls,
 {
 	enum wb_err err = WB_OK;
 
+	wbi_known_free(trust->known); /* of a connection that did not come so far */
+	trust->known = NULL;
 	if (!trust->context)
 		err = wbi_tls_context_new(WBI_TLS_CLIENT, NULL, &trust->context, fault);
 	return err ? err : wbi_tls_new(trust->context, ret_tls, fault);
@@ -85,6 +89,30 @@ bool wbi_trust_next(struct wbi_trust *trust)
 }
 
 /* ---- the host's key ---- */
+
+/* An error is met again, and told, when the files are needed. */
+void wbi_trust_prepare(struct wbi_trust *trust)
+{
+	if (!trust->known && !trust->has_accepted &&
+	    wbi_known_read(trust->known_hosts, &trust->known, NULL) != WB_OK)
+		trust->known = NULL;
+}
+
+/* What the files say of the key; they are read anew for the next. */
+static enum wb_err find(struct wbi_trust *trust, const struct wbi_public_key *key,
+			struct wbi_known *ret_known, struct wb_fault *fault)
+{
+	enum wb_err err = WB_OK;
+
+	if (!trust->known)
+		err = wbi_known_read(trust->known_hosts, &trust->known, fault);
+	if (err)
+		return err;
+	wbi_known_ask(trust->known, trust->host, trust->port, key, ret_known);
+	wbi_known_free(trust->known);
+	trust->known = NULL;
+	return WB_OK;
+}
 
 static enum wb_err refuse(const struct wbi_trust *trust, const struct wb_host *host,
 			  struct wb_fault *fault)
@@ -144,7 +172,7 @@ enum wb_err wbi_trust_judge(struct wbi_trust *trust, const struct wbi_public_key
 	*ret_asked = false;
 	if (trust->has_accepted && wbi_public_key_equal(&trust->accepted, key))
 		return WB_OK;
-	err = wbi_known_ask(trust->known_hosts, trust->host, trust->port, key, &known, fault);
+	err = find(trust, key, &known, fault);
 	if (err || known.verdict == WBI_HOST_MATCH)
 		return err;
 	wbi_public_key_fingerprint(key, fingerprint);

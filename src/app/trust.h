@@ -29,6 +29,10 @@ WB_WARN_UNUSED enum wb_err wbi_trust_begin(struct wbi_trust *trust, struct wbi_t
 WB_WARN_UNUSED enum wb_err wbi_trust_show(struct wbi_trust *trust, struct wbi_tls *tls,
 					  struct wb_fault *fault);
 
+/* Reads known_hosts for this connection's wbi_trust_judge: when wbi_trust_show is done, and for the
+ * same reason. Nobody need call it, and what goes wrong is told by wbi_trust_judge. */
+void wbi_trust_prepare(struct wbi_trust *trust);
+
 /* The key that we showed was not let in: shows the next one from now on. False: there is none.
  * No connection of the last may be left. */
 bool wbi_trust_next(struct wbi_trust *trust);

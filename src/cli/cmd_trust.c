@@ -70,12 +70,15 @@ static int decide(const char *destination, const struct wbi_uri *uri,
 	char why_not[SHOWN_MAX + 128], file[SHOWN_MAX];
 	struct wb_host host = {
 		.name = uri->host, .port = uri->port, .key = text, .fingerprint = fingerprint};
+	struct wbi_known_files *files;
 	struct wbi_known known;
 	struct wb_fault fault;
 	const char *why;
 
-	if (wbi_known_ask(options.known_hosts, uri->host, uri->port, key, &known, &fault) != WB_OK)
+	if (wbi_known_read(options.known_hosts, &files, &fault) != WB_OK)
 		return fail(destination, fault.text);
+	wbi_known_ask(files, uri->host, uri->port, key, &known);
+	wbi_known_free(files);
 	wbi_public_key_fingerprint(key, fingerprint);
 	wbi_public_key_text(key, text);
 	wbi_known_tell(&known, &host);
