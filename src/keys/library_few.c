@@ -31,16 +31,13 @@ struct kind {
 };
 
 /* ECDSA is here because libssl takes its absence for that of all signatures by curves; AES-256 is
- * for the random generator (CTR, ECB) and for tickets (CBC), SHA-1 for looking at certificates. */
+ * for tickets, SHA-1 for looking at certificates. Random bytes are TLS's affair
+ * (transport/kernel_random.h). */
 static struct kind kinds[] = {
 	{OSSL_OP_DIGEST, {"SHA2-256", "SHA2-384", "SHA2-512", "SHA1"}, NULL, {{0}}},
-	{OSSL_OP_CIPHER,
-	 {"AES-128-GCM", "ChaCha20-Poly1305", "AES-256-CTR", "AES-256-ECB", "AES-256-CBC"},
-	 NULL,
-	 {{0}}},
+	{OSSL_OP_CIPHER, {"AES-128-GCM", "ChaCha20-Poly1305", "AES-256-CBC"}, NULL, {{0}}},
 	{OSSL_OP_MAC, {"HMAC"}, NULL, {{0}}},
 	{OSSL_OP_KDF, {"HKDF", "TLS13-KDF"}, NULL, {{0}}},
-	{OSSL_OP_RAND, {"CTR-DRBG"}, NULL, {{0}}},
 	{OSSL_OP_KEYMGMT, {"ED25519", "X25519", "HMAC"}, NULL, {{0}}},
 	{OSSL_OP_KEYEXCH, {"X25519"}, NULL, {{0}}},
 	{OSSL_OP_SIGNATURE, {"ED25519", "ECDSA", "HMAC"}, NULL, {{0}}},

@@ -6,6 +6,7 @@
 #include "keys/library.h"
 #include "transport/agent_provider.h"
 #include "transport/identity_state.h"
+#include "transport/kernel_random.h"
 #include "transport/tls_state.h"
 
 static OSSL_LIB_CTX *library;
@@ -13,11 +14,13 @@ static OSSL_LIB_CTX *library;
 /* Texts of errors are our own (tls_fault.c). */
 static void start(void)
 {
-	if (wbi_library() && OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT |
-						      OPENSSL_INIT_NO_LOAD_SSL_STRINGS |
-						      OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS,
-					      NULL))
-		library = wbi_library();
+	static const uint64_t without = OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT |
+					OPENSSL_INIT_NO_LOAD_SSL_STRINGS |
+					OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS;
+	OSSL_LIB_CTX *made = wbi_library();
+
+	if (made && OPENSSL_init_ssl(without, NULL) && wbi_kernel_random_use(made))
+		library = made;
 }
 
 OSSL_LIB_CTX *wbi_tls_library(void)
