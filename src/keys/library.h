@@ -26,4 +26,10 @@ bool wbi_library_offers(const OSSL_LIB_CTX *library, int operation, const char *
  * those it was given. Valid for ever. Only one such cipher may be taken. */
 const OSSL_DISPATCH *wbi_library_gcm(const OSSL_DISPATCH *functions);
 
+/* For library_few.c: takes OpenSSL's Ed25519 keys and signatures, and returns functions that make
+ * and verify signatures by those keys, faster where this was built with libsodium; else those it
+ * was given. Valid for ever. */
+const OSSL_DISPATCH *wbi_library_ed25519(const OSSL_DISPATCH *keys,
+					 const OSSL_DISPATCH *signatures);
+
 #endif

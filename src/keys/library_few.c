@@ -75,22 +75,37 @@ static bool is_used(const struct kind *kind, const OSSL_ALGORITHM *algorithm)
 	return false;
 }
 
-static OSSL_ALGORITHM shown(const OSSL_ALGORITHM *algorithm)
-{
-	OSSL_ALGORITHM copy = *algorithm;
-
-	if (begins_with(copy.algorithm_names, "AES-128-GCM"))
-		copy.implementation = wbi_library_gcm(copy.implementation);
-	return copy;
-}
-
 static void choose(struct kind *kind, const OSSL_ALGORITHM *all)
 {
 	int count = 0;
 
 	for (; all && all->algorithm_names && count < NAMES_MAX; all++)
 		if (is_used(kind, all))
-			kind->shown[count++] = shown(all);
+			kind->shown[count++] = *all;
+}
+
+static OSSL_ALGORITHM *find(int operation, const char *name)
+{
+	for (size_t i = 0; i < KINDS; i++)
+		for (OSSL_ALGORITHM *at = kinds[i].shown;
+		     kinds[i].operation == operation && at->algorithm_names; at++)
+			if (begins_with(at->algorithm_names, name))
+				return at;
+	return NULL;
+}
+
+/* Some of them can be had from others. */
+static void replace_slow(void)
+{
+	OSSL_ALGORITHM *cipher = find(OSSL_OP_CIPHER, "AES-128-GCM");
+	OSSL_ALGORITHM *signature = find(OSSL_OP_SIGNATURE, "ED25519");
+	const OSSL_ALGORITHM *key = find(OSSL_OP_KEYMGMT, "ED25519");
+
+	if (cipher)
+		cipher->implementation = wbi_library_gcm(cipher->implementation);
+	if (signature && key)
+		signature->implementation =
+			wbi_library_ed25519(key->implementation, signature->implementation);
 }
 
 /* OpenSSL asks often: so it is all chosen beforehand. */
@@ -100,6 +115,7 @@ static void choose_all(OSSL_FUNC_provider_query_operation_fn *query_all, void *p
 
 	for (size_t i = 0; i < KINDS; i++)
 		choose(&kinds[i], query_all(provider, kinds[i].operation, &no_cache));
+	replace_slow();
 }
 
 static const OSSL_ALGORITHM *query_few(void *provider, int operation, int *no_cache)
