@@ -174,6 +174,33 @@ void wbi_public_key_fingerprint(const struct wbi_public_key *key, char out[WBI_F
 	stpcpy(stpcpy(out, "SHA256:"), base64);
 }
 
+/* The five values of y that the eight points of small order have, and the two that mean one of them
+ * modulo 2^255 - 19. The last bit is the sign of x, and says nothing here. */
+bool wbi_public_key_is_weak(const struct wbi_public_key *key)
+{
+	static const uint8_t weak[][WBI_PUBLIC_KEY_BYTES] = {
+		{0},
+		{1},
+		{0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4,
+		 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6,
+		 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05},
+		{0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b,
+		 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39,
+		 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a},
+	};
+	struct wbi_public_key y = *key;
+	bool high = true; /* 2^255 - 20 (order 2), - 19 (0) or - 18 (1) */
+
+	y.ed25519[WBI_PUBLIC_KEY_BYTES - 1] &= 0x7f;
+	for (size_t i = 0; i < sizeof(weak) / sizeof(weak[0]); i++)
+		if (memcmp(y.ed25519, weak[i], WBI_PUBLIC_KEY_BYTES) == 0)
+			return true;
+	for (size_t i = 1; i < WBI_PUBLIC_KEY_BYTES - 1; i++)
+		high = high && y.ed25519[i] == 0xff;
+	return high && y.ed25519[WBI_PUBLIC_KEY_BYTES - 1] == 0x7f && y.ed25519[0] >= 0xec &&
+	       y.ed25519[0] <= 0xee;
+}
+
 bool wbi_public_key_equal(const struct wbi_public_key *a, const struct wbi_public_key *b)
 {
 	return !memcmp(a->ed25519, b->ed25519, WBI_PUBLIC_KEY_BYTES);

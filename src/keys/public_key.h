@@ -76,6 +76,10 @@ void wbi_public_key_text(const struct wbi_public_key *key, char out[WBI_PUBLIC_K
 /* Writes "SHA256:…" as `ssh-keygen -lf` prints it. */
 void wbi_public_key_fingerprint(const struct wbi_public_key *key, char out[WBI_FINGERPRINT_SIZE]);
 
+/* Whether the key is a point of small order, in whatever way it is written: then anybody can sign
+ * for it. Nobody honest has such a key. Source: RFC 8032, section 5.1; RFC 7748, section 7. */
+bool wbi_public_key_is_weak(const struct wbi_public_key *key);
+
 bool wbi_public_key_equal(const struct wbi_public_key *a, const struct wbi_public_key *b);
 
 #endif

@@ -159,6 +159,8 @@ static void look_at_peer(struct wbi_tls *tls)
 {
 	if (!take_peer_key(tls))
 		tls->misdeed = WBI_TLS_NOT_ED25519;
+	else if (wbi_public_key_is_weak(&tls->peer))
+		tls->misdeed = WBI_TLS_WEAK_KEY;
 	else if (!has_agreed_protocol(tls))
 		tls->misdeed = WBI_TLS_NO_ALPN;
 	else

@@ -68,6 +68,8 @@ static const struct words misdeeds[] = {
 	{WBI_TLS_NO_ALPN, WB_ERR_UNSUPPORTED, "the peer does not speak " WBI_TLS_ALPN},
 	{WBI_TLS_NOT_ED25519, WB_ERR_REFUSED,
 	 "the peer's certificate holds no Ed25519 key; only those are taken"},
+	{WBI_TLS_WEAK_KEY, WB_ERR_REFUSED,
+	 "the peer's key is of small order: anybody could sign for it"},
 	{WBI_TLS_OVER_BUDGET, WB_ERR_LIMIT, "the peer sends too much before it is known"},
 	{WBI_TLS_FLOOD, WB_ERR_LIMIT, "the peer sends key updates or tickets without end"},
 	{0, WB_OK, NULL},

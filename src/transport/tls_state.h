@@ -44,6 +44,7 @@ enum wbi_tls_misdeed {
 	WBI_TLS_NONE,
 	WBI_TLS_NO_ALPN,
 	WBI_TLS_NOT_ED25519,
+	WBI_TLS_WEAK_KEY,
 	WBI_TLS_OVER_BUDGET,
 	WBI_TLS_FLOOD,
 	WBI_TLS_UNWANTED, /* our own judge has said why */

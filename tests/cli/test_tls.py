@@ -11,6 +11,7 @@ import ssl
 import struct
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -215,9 +216,10 @@ class LyingAgent:
     """An ssh-agent that lists a key and signs with another: a certificate whose key is right over a handshake
     whose signature is not."""
 
-    def __init__(self, path, key):
+    def __init__(self, path, key, signature=None):
         self.blob = base64.b64decode(public(key).split()[1])
         self.signed = 0
+        self._signature = signature or os.urandom(64)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen(8)
@@ -237,7 +239,7 @@ class LyingAgent:
         if request[:1] == b"\x0b":  # which identities?
             return b"\x0c" + struct.pack(">I", 1) + self._string(self.blob) + self._string(b"")
         self.signed += 1
-        return b"\x0e" + self._string(self._string(b"ssh-ed25519") + self._string(os.urandom(64)))
+        return b"\x0e" + self._string(self._string(b"ssh-ed25519") + self._string(self._signature))
 
     def _run(self):
         while True:
@@ -262,6 +264,26 @@ def test_a_signature_that_does_not_hold(place, environment, tmp_path):
         agent.close()
     assert agent.signed > 0
     running.stderr.find_all(r"refused 127\.0\.0\.1:\d+: tls: .*signature")
+    assert "session" not in running.stderr.text
+
+
+def test_a_key_that_anybody_could_sign_for(place, environment, tmp_path):
+    """The neutral point: by arithmetic alone one signature holds for every message. Whoever wrote it into
+    authorized_keys was taken in."""
+    neutral = b"\x01" + bytes(31)
+    blob = LyingAgent._string(b"ssh-ed25519") + LyingAgent._string(neutral)
+    key = place.folder / "weak"
+    Path(f"{key}.pub").write_text(f"ssh-ed25519 {base64.b64encode(blob).decode()}\n", encoding="ascii")
+    place.authorize("", key)
+    running = place.serve()
+    agent = LyingAgent(tmp_path / "agent", key, neutral + bytes(32))
+    environment["SSH_AUTH_SOCK"] = str(tmp_path / "agent")
+    try:
+        place.is_refused(running.uri, options=["-i", f"{key}.pub", "--known-hosts", place.known])
+    finally:
+        agent.close()
+    assert agent.signed > 0
+    running.stderr.find_all(r"refused 127\.0\.0\.1:\d+: tls: .*(small order|signature)")
     assert "session" not in running.stderr.text
 
 

@@ -1,6 +1,7 @@
 /* Public keys: lines of every kind, the binary form, fingerprints, names. */
 #include "fixtures.h"
 
+#include <openssl/crypto.h>
 #include <string.h>
 
 #include "../wire/guard.h"
@@ -156,13 +157,51 @@ static void test_names(void **state)
 	assert_true(strlen(text) < WBI_KEY_TYPE_NAMES_SIZE);
 }
 
+/* With either sign of x. Their neighbours, and keys of people, are none. */
+static void test_weak_keys(void **state)
+{
+	static const char *const weak[] = {
+		"0000000000000000000000000000000000000000000000000000000000000000",
+		"0100000000000000000000000000000000000000000000000000000000000000",
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	};
+	static const char *const neighbours[] = {
+		"0200000000000000000000000000000000000000000000000000000000000000",
+		"ebffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"efffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7e",
+		"ecfffffffffffffffffffffffffffffffffffeffffffffffffffffffffffff7f",
+		"27e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+	};
+	struct wbi_public_key key = key_of(ALICE_KEY);
+	size_t count;
+	(void)state;
+
+	assert_false(wbi_public_key_is_weak(&key));
+	for (size_t i = 0; i < sizeof(weak) / sizeof(weak[0]); i++) {
+		OPENSSL_hexstr2buf_ex(key.ed25519, sizeof(key.ed25519), &count, weak[i], '\0');
+		assert_true(wbi_public_key_is_weak(&key));
+		key.ed25519[31] |= 0x80;
+		assert_true(wbi_public_key_is_weak(&key));
+	}
+	for (size_t i = 0; i < sizeof(neighbours) / sizeof(neighbours[0]); i++) {
+		OPENSSL_hexstr2buf_ex(key.ed25519, sizeof(key.ed25519), &count, neighbours[i],
+				      '\0');
+		assert_false(wbi_public_key_is_weak(&key));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_line),         cmocka_unit_test(test_without_comment),
 		cmocka_unit_test(test_other_kinds),  cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_every_prefix), cmocka_unit_test(test_blob),
-		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_names),        cmocka_unit_test(test_weak_keys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
