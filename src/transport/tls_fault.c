@@ -177,9 +177,21 @@ static int errno_of(const struct wbi_tls *tls)
 	return tls->fault.err == WB_ERR_CLOSED ? ECONNRESET : EPROTO;
 }
 
+/* The first in the queue, for what follows is its consequence: of libssl's, if there is one. What
+ * lies below names the same thing otherwise, from one version to the next. */
+static unsigned long first_error(void)
+{
+	unsigned long first = ERR_peek_error(), code;
+
+	do
+		code = ERR_get_error();
+	while (code && ERR_GET_LIB(code) != ERR_LIB_SSL);
+	return code ? code : first;
+}
+
 void wbi_tls_explain(struct wbi_tls *tls, const struct wb_fault *signing)
 {
-	unsigned long code = ERR_peek_error(); /* the first: what follows is its consequence */
+	unsigned long code = first_error();
 
 	if (tls->misdeed == WBI_TLS_UNWANTED)
 		; /* it is in tls->fault */
