@@ -14,6 +14,7 @@ enum { FILES_MAX = 3 };
 struct wbi_known_files {
 	char paths[FILES_MAX][PATH_MAX];
 	struct wbi_guarded texts[FILES_MAX];
+	uint64_t stamps[FILES_MAX]; /* from before they were read */
 	unsigned count;
 };
 
@@ -40,9 +41,11 @@ static void list_files(struct wbi_known_files *files, const char *path)
 static enum wb_err read_files(struct wbi_known_files *files, struct wb_fault *fault)
 {
 	for (unsigned i = 0; i < files->count; i++) {
-		enum wb_err err = wbi_guarded_read(files->paths[i], WBI_GUARD_WRITING, geteuid(),
-						   &files->texts[i], fault);
+		enum wb_err err;
 
+		files->stamps[i] = wbi_guarded_stamp(files->paths[i]);
+		err = wbi_guarded_read(files->paths[i], WBI_GUARD_WRITING, geteuid(),
+				       &files->texts[i], fault);
 		if (err && err != WB_ERR_MISSING)
 			return err;
 	}
@@ -64,6 +67,14 @@ enum wb_err wbi_known_read(const char *path, struct wbi_known_files **ret_files,
 	else
 		*ret_files = files;
 	return err;
+}
+
+bool wbi_known_is_current(const struct wbi_known_files *files)
+{
+	for (unsigned i = 0; i < files->count; i++)
+		if (wbi_guarded_stamp(files->paths[i]) != files->stamps[i])
+			return false;
+	return true;
 }
 
 void wbi_known_free(struct wbi_known_files *files)

@@ -4,6 +4,7 @@
 #define WBI_KNOWN_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "keys/known_hosts.h"
@@ -20,7 +21,7 @@ struct wbi_known {
 	size_t bad_line;
 };
 
-struct wbi_known_files; /* opaque, heap: what they say now */
+struct wbi_known_files; /* opaque, heap: what they said when they were read */
 
 /* path: the file that was named; NULL: the usual ones. A file that is not there knows nobody.
  * Returns WB_OK and the caller owns *ret_files; WB_ERR_REFUSED (others can write to such a file),
@@ -28,6 +29,9 @@ struct wbi_known_files; /* opaque, heap: what they say now */
 WB_WARN_UNUSED enum wb_err wbi_known_read(const char *path, struct wbi_known_files **ret_files,
 					  struct wb_fault *fault);
 void wbi_known_free(struct wbi_known_files *files); /* NULL is allowed */
+
+/* Whether nobody has touched them since. */
+bool wbi_known_is_current(const struct wbi_known_files *files);
 
 /* Is that the key of host:port? What was found goes into *ret_known, which borrows nothing. */
 void wbi_known_ask(const struct wbi_known_files *files, const char *host, uint16_t port,

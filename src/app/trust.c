@@ -57,6 +57,12 @@ void wbi_trust_free(struct wbi_trust *trust)
 	free(trust);
 }
 
+static void forget_known(struct wbi_trust *trust)
+{
+	wbi_known_free(trust->known);
+	trust->known = NULL;
+}
+
 /* ---- our key ---- */
 
 enum wb_err wbi_trust_begin(struct wbi_trust *trust, struct wbi_tls **ret_tls,
@@ -64,8 +70,7 @@ enum wb_err wbi_trust_begin(struct wbi_trust *trust, struct wbi_tls **ret_tls,
 {
 	enum wb_err err = WB_OK;
 
-	wbi_known_free(trust->known); /* of a connection that did not come so far */
-	trust->known = NULL;
+	forget_known(trust); /* of a connection that did not come so far */
 	if (!trust->context)
 		err = wbi_tls_context_new(WBI_TLS_CLIENT, NULL, &trust->context, fault);
 	return err ? err : wbi_tls_new(trust->context, ret_tls, fault);
@@ -93,24 +98,25 @@ bool wbi_trust_next(struct wbi_trust *trust)
 /* An error is met again, and told, when the files are needed. */
 void wbi_trust_prepare(struct wbi_trust *trust)
 {
-	if (!trust->known && !trust->has_accepted &&
-	    wbi_known_read(trust->known_hosts, &trust->known, NULL) != WB_OK)
-		trust->known = NULL;
+	if (!trust->known && !trust->has_accepted)
+		(void)!wbi_known_read(trust->known_hosts, &trust->known, NULL);
 }
 
-/* What the files say of the key; they are read anew for the next. */
+/* What the files say of the key now: a host takes its time with its answer, and somebody may have
+ * written to them meanwhile. */
 static enum wb_err find(struct wbi_trust *trust, const struct wbi_public_key *key,
 			struct wbi_known *ret_known, struct wb_fault *fault)
 {
 	enum wb_err err = WB_OK;
 
+	if (trust->known && !wbi_known_is_current(trust->known))
+		forget_known(trust);
 	if (!trust->known)
 		err = wbi_known_read(trust->known_hosts, &trust->known, fault);
 	if (err)
 		return err;
 	wbi_known_ask(trust->known, trust->host, trust->port, key, ret_known);
-	wbi_known_free(trust->known);
-	trust->known = NULL;
+	forget_known(trust);
 	return WB_OK;
 }
 

@@ -30,7 +30,8 @@ WB_WARN_UNUSED enum wb_err wbi_trust_show(struct wbi_trust *trust, struct wbi_tl
 					  struct wb_fault *fault);
 
 /* Reads known_hosts for this connection's wbi_trust_judge: when wbi_trust_show is done, and for the
- * same reason. Nobody need call it, and what goes wrong is told by wbi_trust_judge. */
+ * same reason. Nobody need call it: what goes wrong, or is changed afterwards, is read again by
+ * wbi_trust_judge. */
 void wbi_trust_prepare(struct wbi_trust *trust);
 
 /* The key that we showed was not let in: shows the next one from now on. False: there is none.

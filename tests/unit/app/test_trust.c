@@ -68,7 +68,7 @@ static enum wb_err judge_alice(struct wbi_trust *trust)
 
 #define ALICE_IN_BOX "[box]:9292 " ALICE_KEY "\n"
 
-static void test_what_was_prepared_serves_one_judgement(void **state)
+static void test_each_judgement_knows_what_is_written_now(void **state)
 {
 	struct wbi_trust *trust = new_trust();
 	(void)state;
@@ -76,9 +76,19 @@ static void test_what_was_prepared_serves_one_judgement(void **state)
 	write_known(ALICE_IN_BOX);
 	connect_anew(trust);
 	wbi_trust_prepare(trust);
-	write_known("");
 	assert_int_equal(judge_alice(trust), WB_OK);
+	write_known("@revoked " ALICE_IN_BOX);
 	assert_int_equal(judge_alice(trust), WB_ERR_REFUSED);
+	wbi_trust_prepare(trust); /* and the host takes its time */
+	write_known(ALICE_IN_BOX);
+	assert_int_equal(judge_alice(trust), WB_OK);
+	wbi_trust_prepare(trust);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(judge_alice(trust), WB_ERR_REFUSED);
+	wbi_trust_prepare(trust);
+	write_known(ALICE_IN_BOX);
+	assert_int_equal(judge_alice(trust), WB_OK);
+	wbi_trust_prepare(trust); /* and nobody comes: freed all the same */
 	wbi_trust_free(trust);
 }
 
@@ -121,7 +131,7 @@ static void test_trouble_is_told_by_the_judgement(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_what_was_prepared_serves_one_judgement),
+		cmocka_unit_test(test_each_judgement_knows_what_is_written_now),
 		cmocka_unit_test(test_a_new_connection_reads_anew),
 		cmocka_unit_test(test_trouble_is_told_by_the_judgement),
 	};
