@@ -10,7 +10,8 @@
 #include <openssl/types.h>
 #include <stdbool.h>
 
-/* Starts OpenSSL the first time, with as little as will do. Any thread. NULL: it does not start. */
+/* Starts OpenSSL the first time, with as little as will do, and without random bytes, which TLS
+ * brings (wbi_tls_library): nobody may draw any before. Any thread. NULL: it does not start. */
 OSSL_LIB_CTX *wbi_library(void);
 
 /* For library.c: puts the algorithms into the context that TLS 1.3 with Ed25519 and X25519 needs,
@@ -26,10 +27,9 @@ bool wbi_library_offers(const OSSL_LIB_CTX *library, int operation, const char *
  * those it was given. Valid for ever. Only one such cipher may be taken. */
 const OSSL_DISPATCH *wbi_library_gcm(const OSSL_DISPATCH *functions);
 
-/* For library_few.c: takes OpenSSL's Ed25519 keys and signatures, and returns functions that make
- * and verify signatures by those keys, faster where this was built with libsodium; else those it
- * was given. Valid for ever. */
-const OSSL_DISPATCH *wbi_library_ed25519(const OSSL_DISPATCH *keys,
-					 const OSSL_DISPATCH *signatures);
+/* For library_few.c: takes OpenSSL's Ed25519 keys and signatures, and puts functions in the place
+ * of the latter that make and verify signatures by those keys, faster, where this was built with
+ * libsodium. */
+void wbi_library_ed25519(const OSSL_DISPATCH *keys, OSSL_ALGORITHM *signatures);
 
 #endif

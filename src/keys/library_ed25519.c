@@ -15,33 +15,35 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "keys/provides.h"
+
 enum {
 	SEED_BYTES = crypto_sign_ed25519_SEEDBYTES,
 	PUBLIC_BYTES = crypto_sign_ed25519_PUBLICKEYBYTES,
 	SIGNATURE_BYTES = crypto_sign_ed25519_BYTES,
 };
 
-/* A key, for signing or for verifying: libsodium's secret key is the seed and the public half. */
+/* A key, for signing or for verifying, as libsodium has it: the seed, then the public half. */
 struct signer {
-	uint8_t seed[SEED_BYTES], public_key[PUBLIC_BYTES];
+	uint8_t secret[SEED_BYTES + PUBLIC_BYTES];
 	bool has_seed, has_public;
 };
-
-_Static_assert(offsetof(struct signer, public_key) == SEED_BYTES &&
-		       SEED_BYTES + PUBLIC_BYTES == crypto_sign_ed25519_SECRETKEYBYTES,
-	       "seed and public half are not libsodium's secret key");
 
 static OSSL_FUNC_keymgmt_export_fn *export_key; /* of OpenSSL's kind of key */
 
 /* ---- the key ---- */
 
+/* What is shown is a copy, made for us and freed as it is: so it is wiped here. */
 static bool take(const OSSL_PARAM *params, const char *name, uint8_t *out, size_t bytes)
 {
 	const OSSL_PARAM *part = OSSL_PARAM_locate_const(params, name);
 	void *to = out;
 	size_t got;
 
-	return part && OSSL_PARAM_get_octet_string(part, &to, bytes, &got) && got == bytes;
+	if (!part || !OSSL_PARAM_get_octet_string(part, &to, bytes, &got) || got != bytes)
+		return false;
+	OPENSSL_cleanse(part->data, bytes);
+	return true;
 }
 
 static int take_halves(const OSSL_PARAM *params, void *context)
@@ -49,17 +51,22 @@ static int take_halves(const OSSL_PARAM *params, void *context)
 	struct signer *signer = context;
 
 	signer->has_public =
-		take(params, OSSL_PKEY_PARAM_PUB_KEY, signer->public_key, PUBLIC_BYTES);
-	signer->has_seed = take(params, OSSL_PKEY_PARAM_PRIV_KEY, signer->seed, SEED_BYTES);
+		take(params, OSSL_PKEY_PARAM_PUB_KEY, signer->secret + SEED_BYTES, PUBLIC_BYTES);
+	signer->has_seed = take(params, OSSL_PKEY_PARAM_PRIV_KEY, signer->secret, SEED_BYTES);
 	return 1;
 }
 
-/* No digest may be named: the signature is of the whole message. */
-static bool begin(struct signer *signer, const char *digest, void *key, int selection)
+/* Without a key it is the one from before. No digest may be named, nor anything else: the signature
+ * is of the whole message, and plain. */
+static bool begin(struct signer *signer, const char *digest, void *key, int selection,
+		  const OSSL_PARAM *params)
 {
+	if ((digest && digest[0]) || (params && params->key))
+		return false;
+	if (!key)
+		return signer->has_public;
 	OPENSSL_cleanse(signer, sizeof(*signer));
-	return (!digest || !digest[0]) && key &&
-	       export_key(key, selection, take_halves, signer) == 1 && signer->has_public;
+	return export_key(key, selection, take_halves, signer) == 1 && signer->has_public;
 }
 
 /* ---- signing and verifying ---- */
@@ -85,10 +92,10 @@ static int sign_init(void *context, const char *digest, void *key, const OSSL_PA
 {
 	struct signer *signer = context;
 
-	(void)params;
-	return begin(signer, digest, key, OSSL_KEYMGMT_SELECT_KEYPAIR) && signer->has_seed;
+	return begin(signer, digest, key, OSSL_KEYMGMT_SELECT_KEYPAIR, params) && signer->has_seed;
 }
 
+/* A context may be used the other way than it was begun: hence it is looked what it has. */
 static int sign(void *context, unsigned char *out, size_t *ret_bytes, size_t room,
 		const unsigned char *message, size_t bytes)
 {
@@ -98,13 +105,12 @@ static int sign(void *context, unsigned char *out, size_t *ret_bytes, size_t roo
 	if (!out)
 		return 1;
 	return signer->has_seed && room >= SIGNATURE_BYTES &&
-	       crypto_sign_ed25519_detached(out, NULL, message, bytes, signer->seed) == 0;
+	       crypto_sign_ed25519_detached(out, NULL, message, bytes, signer->secret) == 0;
 }
 
 static int verify_init(void *context, const char *digest, void *key, const OSSL_PARAM params[])
 {
-	(void)params;
-	return begin(context, digest, key, OSSL_KEYMGMT_SELECT_PUBLIC_KEY);
+	return begin(context, digest, key, OSSL_KEYMGMT_SELECT_PUBLIC_KEY, params);
 }
 
 static int verify(void *context, const unsigned char *signature, size_t signature_bytes,
@@ -113,8 +119,8 @@ static int verify(void *context, const unsigned char *signature, size_t signatur
 	struct signer *signer = context;
 
 	return signer->has_public && signature_bytes == SIGNATURE_BYTES &&
-	       crypto_sign_ed25519_verify_detached(signature, message, bytes, signer->public_key) ==
-		       0;
+	       crypto_sign_ed25519_verify_detached(signature, message, bytes,
+						   signer->secret + SEED_BYTES) == 0;
 }
 
 /* ---- what a certificate calls it ---- */
@@ -141,38 +147,36 @@ static int get(void *signer, OSSL_PARAM *params)
 	return !wanted || OSSL_PARAM_set_octet_string(wanted, identifier, sizeof(identifier));
 }
 
-#define ENTRY(id, function)                                                                        \
-	{                                                                                          \
-		id, (void (*)(void))(function)                                                     \
-	}
-
 static const OSSL_DISPATCH functions[] = {
-	ENTRY(OSSL_FUNC_SIGNATURE_NEWCTX, signer_new),
-	ENTRY(OSSL_FUNC_SIGNATURE_FREECTX, signer_free),
-	ENTRY(OSSL_FUNC_SIGNATURE_DUPCTX, signer_copy),
-	ENTRY(OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, sign_init),
-	ENTRY(OSSL_FUNC_SIGNATURE_DIGEST_SIGN, sign),
-	ENTRY(OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT, verify_init),
-	ENTRY(OSSL_FUNC_SIGNATURE_DIGEST_VERIFY, verify),
-	ENTRY(OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, gettable),
-	ENTRY(OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS, get),
+	WBI_PROVIDES(OSSL_FUNC_SIGNATURE_NEWCTX, signer_new),
+	WBI_PROVIDES(OSSL_FUNC_SIGNATURE_FREECTX, signer_free),
+	WBI_PROVIDES(OSSL_FUNC_SIGNATURE_DUPCTX, signer_copy),
+	WBI_PROVIDES(OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, sign_init),
+	WBI_PROVIDES(OSSL_FUNC_SIGNATURE_DIGEST_SIGN, sign),
+	WBI_PROVIDES(OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT, verify_init),
+	WBI_PROVIDES(OSSL_FUNC_SIGNATURE_DIGEST_VERIFY, verify),
+	WBI_PROVIDES(OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, gettable),
+	WBI_PROVIDES(OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS, get),
 	{0, NULL},
 };
 
-const OSSL_DISPATCH *wbi_library_ed25519(const OSSL_DISPATCH *keys, const OSSL_DISPATCH *signatures)
+void wbi_library_ed25519(const OSSL_DISPATCH *keys, OSSL_ALGORITHM *signatures)
 {
 	for (; keys->function_id; keys++)
 		if (keys->function_id == OSSL_FUNC_KEYMGMT_EXPORT)
 			export_key = OSSL_FUNC_keymgmt_export(keys);
-	return export_key ? functions : signatures;
+	if (!export_key)
+		return;
+	signatures->implementation = functions;
+	signatures->algorithm_description = "Ed25519 by libsodium";
 }
 
 #else
 
-const OSSL_DISPATCH *wbi_library_ed25519(const OSSL_DISPATCH *keys, const OSSL_DISPATCH *signatures)
+void wbi_library_ed25519(const OSSL_DISPATCH *keys, OSSL_ALGORITHM *signatures)
 {
 	(void)keys;
-	return signatures;
+	(void)signatures;
 }
 
 #endif

@@ -25,7 +25,7 @@ enum { NAMES_MAX = 8, FUNCTIONS_MAX = 16 };
 
 struct kind {
 	int operation;
-	const char *names[NAMES_MAX]; /* the first that OpenSSL has for each */
+	const char *names[NAMES_MAX]; /* of each algorithm the name that OpenSSL has first */
 	const char *property;         /* NULL: any */
 	OSSL_ALGORITHM shown[NAMES_MAX + 1];
 };
@@ -84,13 +84,22 @@ static void choose(struct kind *kind, const OSSL_ALGORITHM *all)
 			kind->shown[count++] = *all;
 }
 
-static OSSL_ALGORITHM *find(int operation, const char *name)
+static struct kind *kind_of(int operation)
 {
 	for (size_t i = 0; i < KINDS; i++)
-		for (OSSL_ALGORITHM *at = kinds[i].shown;
-		     kinds[i].operation == operation && at->algorithm_names; at++)
-			if (begins_with(at->algorithm_names, name))
-				return at;
+		if (kinds[i].operation == operation)
+			return &kinds[i];
+	return NULL;
+}
+
+/* One that is shown, by any of its names. */
+static OSSL_ALGORITHM *find(int operation, const char *name)
+{
+	struct kind *kind = kind_of(operation);
+
+	for (int i = 0; kind && kind->shown[i].algorithm_names; i++)
+		if (has_name(kind->shown[i].algorithm_names, name))
+			return &kind->shown[i];
 	return NULL;
 }
 
@@ -104,8 +113,7 @@ static void replace_slow(void)
 	if (cipher)
 		cipher->implementation = wbi_library_gcm(cipher->implementation);
 	if (signature && key)
-		signature->implementation =
-			wbi_library_ed25519(key->implementation, signature->implementation);
+		wbi_library_ed25519(key->implementation, signature);
 }
 
 /* OpenSSL asks often: so it is all chosen beforehand. */
@@ -120,12 +128,11 @@ static void choose_all(OSSL_FUNC_provider_query_operation_fn *query_all, void *p
 
 static const OSSL_ALGORITHM *query_few(void *provider, int operation, int *no_cache)
 {
+	const struct kind *kind = kind_of(operation);
+
 	(void)provider;
 	*no_cache = 0;
-	for (size_t i = 0; i < KINDS; i++)
-		if (kinds[i].operation == operation)
-			return kinds[i].shown;
-	return NULL;
+	return kind ? kind->shown : NULL;
 }
 
 /* ---- groups ---- */
@@ -192,7 +199,8 @@ static int init_few(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *core,
 	return !all->function_id;
 }
 
-static _Atomic(const OSSL_LIB_CTX *) few; /* that has the few; NULL: none */
+/* The context that has the few and nothing else; NULL: none yet, or none will. */
+static _Atomic(const OSSL_LIB_CTX *) served;
 
 int wbi_library_load_few(OSSL_LIB_CTX *library)
 {
@@ -201,20 +209,11 @@ int wbi_library_load_few(OSSL_LIB_CTX *library)
 	if (!ossl_default_provider_init || !OSSL_PROVIDER_add_builtin(library, name, init_few) ||
 	    !OSSL_PROVIDER_load(library, name))
 		return 0;
-	atomic_store(&few, library);
+	atomic_store(&served, library);
 	return 1;
 }
 
 bool wbi_library_offers(const OSSL_LIB_CTX *library, int operation, const char *name)
 {
-	const struct kind *kind = kinds;
-
-	if (!library || !name || library != atomic_load(&few))
-		return true;
-	while (kind < kinds + KINDS && kind->operation != operation)
-		kind++;
-	for (int i = 0; kind < kinds + KINDS && kind->shown[i].algorithm_names; i++)
-		if (has_name(kind->shown[i].algorithm_names, name))
-			return true;
-	return false;
+	return !library || !name || library != atomic_load(&served) || find(operation, name);
 }

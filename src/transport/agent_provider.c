@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "keys/provides.h"
 #include "transport/agent.h"
 #include "transport/identity_state.h"
 
@@ -141,22 +142,17 @@ static int key_match(const void *a, const void *b, int what)
 	return wbi_public_key_equal(public_half(a), public_half(b));
 }
 
-#define ENTRY(id, function)                                                                        \
-	{                                                                                          \
-		id, (void (*)(void))function                                                       \
-	}
-
 static const OSSL_DISPATCH key_functions[] = {
-	ENTRY(OSSL_FUNC_KEYMGMT_NEW, key_new),
-	ENTRY(OSSL_FUNC_KEYMGMT_FREE, key_free),
-	ENTRY(OSSL_FUNC_KEYMGMT_HAS, key_has),
-	ENTRY(OSSL_FUNC_KEYMGMT_IMPORT, key_import),
-	ENTRY(OSSL_FUNC_KEYMGMT_IMPORT_TYPES, key_importable),
-	ENTRY(OSSL_FUNC_KEYMGMT_EXPORT, key_export),
-	ENTRY(OSSL_FUNC_KEYMGMT_EXPORT_TYPES, key_exportable),
-	ENTRY(OSSL_FUNC_KEYMGMT_GET_PARAMS, key_get_params),
-	ENTRY(OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, key_gettable_params),
-	ENTRY(OSSL_FUNC_KEYMGMT_MATCH, key_match),
+	WBI_PROVIDES(OSSL_FUNC_KEYMGMT_NEW, key_new),
+	WBI_PROVIDES(OSSL_FUNC_KEYMGMT_FREE, key_free),
+	WBI_PROVIDES(OSSL_FUNC_KEYMGMT_HAS, key_has),
+	WBI_PROVIDES(OSSL_FUNC_KEYMGMT_IMPORT, key_import),
+	WBI_PROVIDES(OSSL_FUNC_KEYMGMT_IMPORT_TYPES, key_importable),
+	WBI_PROVIDES(OSSL_FUNC_KEYMGMT_EXPORT, key_export),
+	WBI_PROVIDES(OSSL_FUNC_KEYMGMT_EXPORT_TYPES, key_exportable),
+	WBI_PROVIDES(OSSL_FUNC_KEYMGMT_GET_PARAMS, key_get_params),
+	WBI_PROVIDES(OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, key_gettable_params),
+	WBI_PROVIDES(OSSL_FUNC_KEYMGMT_MATCH, key_match),
 	{0, NULL},
 };
 
@@ -198,10 +194,10 @@ static int sign(void *signature, unsigned char *out, size_t *out_bytes, size_t r
 }
 
 static const OSSL_DISPATCH signature_functions[] = {
-	ENTRY(OSSL_FUNC_SIGNATURE_NEWCTX, signature_new),
-	ENTRY(OSSL_FUNC_SIGNATURE_FREECTX, key_free),
-	ENTRY(OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, sign_init),
-	ENTRY(OSSL_FUNC_SIGNATURE_DIGEST_SIGN, sign),
+	WBI_PROVIDES(OSSL_FUNC_SIGNATURE_NEWCTX, signature_new),
+	WBI_PROVIDES(OSSL_FUNC_SIGNATURE_FREECTX, key_free),
+	WBI_PROVIDES(OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, sign_init),
+	WBI_PROVIDES(OSSL_FUNC_SIGNATURE_DIGEST_SIGN, sign),
 	{0, NULL},
 };
 
@@ -232,7 +228,7 @@ static const OSSL_ALGORITHM *query(void *provider, int operation, int *no_cache)
 }
 
 static const OSSL_DISPATCH provider_functions[] = {
-	ENTRY(OSSL_FUNC_PROVIDER_QUERY_OPERATION, query),
+	WBI_PROVIDES(OSSL_FUNC_PROVIDER_QUERY_OPERATION, query),
 	{0, NULL},
 };
 

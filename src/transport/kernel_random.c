@@ -9,6 +9,7 @@
 #include <openssl/rand.h>
 #include <stdint.h>
 
+#include "keys/provides.h"
 #include "sys/rand.h"
 
 #define NAME "waybill-random"
@@ -17,11 +18,6 @@ enum {
 	STRENGTH_BITS = 256,
 	REQUEST_BYTES_MAX = 256, /* what wbi_rand_fill gives at once; OpenSSL asks again */
 };
-
-#define ENTRY(id, function)                                                                        \
-	{                                                                                          \
-		id, (void (*)(void))(function)                                                     \
-	}
 
 /* ---- a generator, of which there is nothing to keep ---- */
 
@@ -102,14 +98,14 @@ static int get(void *generator, OSSL_PARAM *params)
 }
 
 static const OSSL_DISPATCH functions[] = {
-	ENTRY(OSSL_FUNC_RAND_NEWCTX, generator_new),
-	ENTRY(OSSL_FUNC_RAND_FREECTX, generator_free),
-	ENTRY(OSSL_FUNC_RAND_INSTANTIATE, instantiate),
-	ENTRY(OSSL_FUNC_RAND_UNINSTANTIATE, uninstantiate),
-	ENTRY(OSSL_FUNC_RAND_GENERATE, generate),
-	ENTRY(OSSL_FUNC_RAND_ENABLE_LOCKING, enable_locking),
-	ENTRY(OSSL_FUNC_RAND_GETTABLE_CTX_PARAMS, gettable),
-	ENTRY(OSSL_FUNC_RAND_GET_CTX_PARAMS, get),
+	WBI_PROVIDES(OSSL_FUNC_RAND_NEWCTX, generator_new),
+	WBI_PROVIDES(OSSL_FUNC_RAND_FREECTX, generator_free),
+	WBI_PROVIDES(OSSL_FUNC_RAND_INSTANTIATE, instantiate),
+	WBI_PROVIDES(OSSL_FUNC_RAND_UNINSTANTIATE, uninstantiate),
+	WBI_PROVIDES(OSSL_FUNC_RAND_GENERATE, generate),
+	WBI_PROVIDES(OSSL_FUNC_RAND_ENABLE_LOCKING, enable_locking),
+	WBI_PROVIDES(OSSL_FUNC_RAND_GETTABLE_CTX_PARAMS, gettable),
+	WBI_PROVIDES(OSSL_FUNC_RAND_GET_CTX_PARAMS, get),
 	{0, NULL},
 };
 
@@ -131,7 +127,7 @@ static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *co
 			 const OSSL_DISPATCH **ret_functions, void **ret_provider)
 {
 	static const OSSL_DISPATCH provider_functions[] = {
-		ENTRY(OSSL_FUNC_PROVIDER_QUERY_OPERATION, query),
+		WBI_PROVIDES(OSSL_FUNC_PROVIDER_QUERY_OPERATION, query),
 		{0, NULL},
 	};
 

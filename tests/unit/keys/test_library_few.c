@@ -131,10 +131,12 @@ static void test_all_that_is_used(void **state)
 /* Not looked for, and not even an error. Another's context has what it always had. */
 static void test_what_is_not_there(void **state)
 {
+	OSSL_LIB_CTX *another;
 	EVP_MD *others;
 	(void)state;
 
 	need_few();
+	another = OSSL_LIB_CTX_new();
 	assert_null(EVP_MD_fetch(wbi_library(), "BLAKE2B-512", NULL));
 	assert_null(EVP_CIPHER_fetch(wbi_library(), "AES-128", NULL));
 	assert_null(EVP_CIPHER_fetch(wbi_library(), "CAMELLIA-128-CBC", NULL));
@@ -145,6 +147,17 @@ static void test_what_is_not_there(void **state)
 	others = EVP_MD_fetch(NULL, "BLAKE2B-512", NULL);
 	assert_non_null(others);
 	EVP_MD_free(others);
+	others = EVP_MD_fetch(another, "BLAKE2B-512", NULL);
+	assert_non_null(others);
+	EVP_MD_free(others);
+	OSSL_LIB_CTX_free(another);
+}
+
+static void test_names_of_old_are_not_learnt(void **state)
+{
+	(void)state;
+	need_few();
+	assert_int_equal(EVP_PKEY_asn1_get_count(), 0);
 }
 
 int main(void)
@@ -154,6 +167,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_else),
 		cmocka_unit_test(test_all_that_is_used),
 		cmocka_unit_test(test_what_is_not_there),
+		cmocka_unit_test(test_names_of_old_are_not_learnt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
