@@ -346,11 +346,11 @@ static int conclude(struct wbi_pass *pass, int result_fd)
 	return code;
 }
 
-/* The client is not freed: its memory and its connection go with the process, and to give them back
- * piece by piece costs a short command a fiftieth of its time. */
+/* The client is not freed: its memory goes with the process, and a connection of which no leave was
+ * taken. To give all that back piece by piece costs a short command a fiftieth of its time. */
 int wbi_pass_run(const struct wbi_pass_options *options)
 {
-	static struct wbi_pass pass;
+	static struct wbi_pass pass; /* so that the client is still somebody's, to the very end */
 	struct wb_fault fault;
 	int result_fd, code;
 	enum wb_err err;

@@ -27,8 +27,8 @@ struct wbi_pass_options {
 	void *asked;
 };
 
-/* Runs it. Returns the program's exit code; what was wrong, and the result file, have been written.
- */
+/* Runs it, once in a process, which is to end then. Returns its exit code; what was wrong, and the
+ * result file, have been written. */
 int wbi_pass_run(const struct wbi_pass_options *options);
 
 /* ---- inside: pass.c moves the bytes, pass_signal.c minds signals and the terminal ---- */

@@ -1,10 +1,14 @@
 /* OpenSSL's random bytes are the kernel's, however many are asked for, in every thread. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <openssl/evp.h>
@@ -14,6 +18,17 @@
 #include "transport/tls_state.h"
 
 enum { BYTES = 1000 }; /* several requests */
+
+static bool kernel_fails;
+
+/* In the C library's place. */
+ssize_t getrandom(void *out, size_t bytes, unsigned flags)
+{
+	if (!kernel_fails)
+		return syscall(SYS_getrandom, out, bytes, flags);
+	errno = ENOSYS;
+	return -1;
+}
 
 static void test_every_generator_is_the_kernel(void **state)
 {
@@ -77,12 +92,26 @@ static void test_too_much_strength(void **state)
 	assert_int_not_equal(RAND_bytes_ex(wbi_tls_library(), bytes, sizeof(bytes), 512), 1);
 }
 
+/* Rather none than bytes that nobody has drawn. */
+static void test_a_kernel_that_fails(void **state)
+{
+	uint8_t bytes[16];
+	(void)state;
+
+	kernel_fails = true;
+	assert_int_not_equal(RAND_bytes_ex(wbi_tls_library(), bytes, sizeof(bytes), 0), 1);
+	assert_int_not_equal(RAND_priv_bytes_ex(wbi_tls_library(), bytes, sizeof(bytes), 0), 1);
+	kernel_fails = false;
+	assert_int_equal(RAND_bytes_ex(wbi_tls_library(), bytes, sizeof(bytes), 0), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_generator_is_the_kernel),
 		cmocka_unit_test(test_many_bytes_in_several_threads),
 		cmocka_unit_test(test_too_much_strength),
+		cmocka_unit_test(test_a_kernel_that_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
