@@ -270,7 +270,7 @@ static void test_whose_it_is(void **state)
 #ifdef HAVE_SODIUM
 	assert_string_equal(text, "Ed25519 by libsodium");
 #else
-	assert_null(strstr(text, "libsodium"));
+	assert_true(!text || !strstr(text, "libsodium"));
 #endif
 	EVP_SIGNATURE_free(signature);
 }
