@@ -6,7 +6,10 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <openssl/core_dispatch.h>
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include <openssl/x509.h>
 
 #include "keys/library.h"
@@ -275,6 +278,66 @@ static void test_whose_it_is(void **state)
 	EVP_SIGNATURE_free(signature);
 }
 
+#ifdef HAVE_SODIUM
+static uint8_t shown_seed[KEY_BYTES], shown_public[KEY_BYTES];
+
+/* In the place of OpenSSL's kind of key, whose copies nobody else could look at. */
+static int show_key(void *key, int selection, OSSL_CALLBACK *take, void *context)
+{
+	const OSSL_PARAM halves[] = {
+		OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, shown_public, KEY_BYTES),
+		OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PRIV_KEY, shown_seed, KEY_BYTES),
+		OSSL_PARAM_END,
+	};
+
+	(void)key;
+	(void)selection;
+	return take(halves, context);
+}
+
+static void (*function_of(const OSSL_ALGORITHM *algorithm, int number))(void)
+{
+	const OSSL_DISPATCH *at = algorithm->implementation;
+
+	while (at->function_id != number) {
+		assert_int_not_equal(at->function_id, 0);
+		at++;
+	}
+	return at->function;
+}
+
+/* Nothing of the seed stays in what was shown. A context begun again without a key keeps it, and
+ * what it does not know it does not pass over. The last test, for all later keys are shown so. */
+static void test_how_a_key_is_taken(void **state)
+{
+	static const OSSL_DISPATCH keys[] = {{OSSL_FUNC_KEYMGMT_EXPORT, (void (*)(void))show_key},
+					     {0, NULL}};
+	static const uint8_t nothing[KEY_BYTES];
+	static char kind[] = "Ed25519ctx";
+	const OSSL_PARAM unknown[] = {OSSL_PARAM_utf8_string("instance", kind, sizeof(kind) - 1),
+				      OSSL_PARAM_END};
+	OSSL_ALGORITHM signatures = {"ED25519", "", NULL, NULL};
+	OSSL_FUNC_signature_digest_sign_init_fn *begin_signing;
+	void *signer;
+	(void)state;
+
+	wbi_library_ed25519(keys, &signatures);
+	begin_signing = (OSSL_FUNC_signature_digest_sign_init_fn *)function_of(
+		&signatures, OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT);
+	signer = ((OSSL_FUNC_signature_newctx_fn *)function_of(
+		&signatures, OSSL_FUNC_SIGNATURE_NEWCTX))(NULL, NULL);
+	assert_int_equal(begin_signing(signer, NULL, NULL, NULL), 0); /* there was none before */
+	fill(shown_seed, KEY_BYTES, 5);
+	fill(shown_public, KEY_BYTES, 6);
+	assert_int_equal(begin_signing(signer, NULL, shown_seed, unknown), 0);
+	assert_int_equal(begin_signing(signer, NULL, shown_seed, NULL), 1);
+	assert_memory_equal(shown_seed, nothing, KEY_BYTES);
+	assert_int_equal(begin_signing(signer, NULL, NULL, NULL), 1);
+	((OSSL_FUNC_signature_freectx_fn *)function_of(&signatures, OSSL_FUNC_SIGNATURE_FREECTX))(
+		signer);
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -284,6 +347,9 @@ int main(void)
 		cmocka_unit_test(test_the_rest_of_the_interface),
 		cmocka_unit_test(test_a_certificate),
 		cmocka_unit_test(test_whose_it_is),
+#ifdef HAVE_SODIUM
+		cmocka_unit_test(test_how_a_key_is_taken),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
